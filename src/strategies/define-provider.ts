@@ -10,6 +10,8 @@ import type { ErrorRules } from '../provider-http/errors.js'
  * (`yyyy-MM-dd HH:mm`), and `{parent.PATH}`, the parent record (its own parent: `{parent.parent.PATH}`).
  * Values are percent-encoded in the path of a URL; before the path (scheme and host) they stand as they are, because their pattern
  * was checked; a placeholder that is the whole start of a URL (`{instance_url}/services`) is an origin.
+ * A value in `query`, `form`, `json`, `headers` or `authorizationParams` that is one placeholder only is left out with its name when
+ * nothing is known for it (Stripe's optional `Stripe-Account`). `{app_name}` is known in `authorizationParams` and `auth` requests.
  *
  * **Paths.** A `Path` is dotted (`data.0.id`); `''` is the whole value. A list of paths means: the first that is there.
  */
@@ -182,6 +184,8 @@ export interface Account {
 export type Call = (request: RequestTemplate) => Promise<unknown>
 
 export interface IdentityContext {
+  /** For API keys: begin and end of the key, such as `rk_live_…x7Qz`, fit for a label. */
+  keyHint?: string
   /** Body of `identity.request` (`undefined` without one). */
   body: unknown
   /** Body of the token answer (`undefined` for API keys). */
@@ -190,6 +194,7 @@ export interface IdentityContext {
   call: Call
 }
 
+/** In all paths, `token:` before a path reads the token answer. */
 export interface Identity {
   request?: RequestTemplate
   accountId?: OneOrMore<Path>
@@ -304,16 +309,20 @@ export interface Resource {
   pagination: Pagination
   /** Path of the item list; `''`: the answer itself. A single object counts as a list of one. */
   items: Path
-  /** For answers whose items need unfolding. Instead of `items`. */
-  toItems?: (body: unknown) => unknown[]
+  /** For answers whose items need unfolding. Instead of `items`. `undefined`: the list is missing. */
+  toItems?: (body: unknown) => unknown[] | undefined
+  /** Items that are no records of this resource (Slack repeats the parent message among its replies). They still count for `pageSize`. */
+  itemFilter?: (item: Record<string, unknown>) => boolean
   /** The answer may leave the list out when there is nothing (Gmail). Otherwise a missing list is a failed page. */
   emptyWhenMissing?: boolean
-  /** External id; several paths make a composite one; `parent:` before a path reads the parent record. */
+  /** External id; several paths make a composite one; `parent:` before a path reads the parent record (`parent:parent.id`: its parent). */
   id: OneOrMore<Path>
   /** What the window is measured by. Without one, items count as in the window. */
   timestamp?: { path: OneOrMore<Path>; format: TimestampFormat }
   /** `server`: the request carries the window. `client`: items outside are dropped here. `none`: everything is kept (parents, current state). */
   filter: 'server' | 'client' | 'none'
+  /** The window is asked for, and read to, from this much earlier, where the provider's clock is coarser or another one (Gmail's `after:`). */
+  overlapSeconds?: number
   /** Order by `timestamp`. With `desc` and filter `client` reading stops at the window's edge. Default `none`. */
   order?: 'asc' | 'desc' | 'none'
   /** `set`: the pages of one run are applied together once the last was read (Plaid). Default `page`. */
