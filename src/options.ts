@@ -1,0 +1,343 @@
+import { hkdfSync } from 'node:crypto'
+import { dirname, join } from 'node:path'
+import type { Request } from 'express'
+import * as z from 'zod'
+import type { Connection } from './connection.js'
+import { readOrCreateKeyFile } from './persistence/sealing.js'
+import type { OriginMap } from './provider-http/client.js'
+import { type CatalogueEntry, joinPath, type ProviderOptions, resolveProviders } from './provider-settings.js'
+import type { ProviderDefinition } from './strategies/define-provider.js'
+import type { RecordBatch, RecordContext } from './sync/runner.js'
+
+/** Who uses the host app. Both ids are 1 to 200 characters. */
+export interface Identity {
+  tenantId: string
+  userId: string
+}
+
+/** What `authorize` is asked about. `connection` is absent for `connect` and `list`. */
+export type Action = 'list' | 'view' | 'connect' | 'reconnect' | 'disconnect' | 'backfill'
+
+/** The part of a logger that is used; pino and console fit. Called with what happened, never with a secret. */
+export interface Logger {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+export interface AtomOptions {
+  /** Public address of the host app, absolute. Or `ATOM_BASE_URL`. Redirect URIs, cookies and CSRF go by it alone. */
+  baseUrl?: string
+  /** At least 32 bytes; signs form tokens and fingerprints. Or `ATOM_SECRET`. Development makes one. */
+  secret?: string
+  /** `"k2:<base64 of 32 bytes>,k1:<…>"`: the first seals, all open. Or `ATOM_ENCRYPTION_KEYS`. Development on sqlite makes a key file. */
+  encryptionKeys?: string
+  /** Who is asking; may be async; falsy: not signed in. */
+  identify: (req: Request) => MaybePromise<Identity | false | null | undefined | '' | 0>
+  /** Decides inside a tenant. Default: everyone sees; only the one who connected reconnects, disconnects or starts a backfill. */
+  authorize?: (identity: Identity, action: Action, connection?: Connection) => MaybePromise<boolean>
+  /** Where the routes are mounted. Default `/integrations`. */
+  path?: string
+  /** Where pages send those who are not signed in. */
+  loginUrl?: string
+  /** Further origins whose pages may start and change connections. */
+  allowedOrigins?: readonly string[]
+  /** Default: `MONGODB_URL`, else sqlite at `ATOM_DATA_DIR` or `.atom/atom.sqlite`. */
+  store?:
+    | { kind: 'sqlite'; path?: string }
+    | { kind: 'mongo'; url: string }
+    | { kind: 'mongo'; connection: MongooseConnection }
+  /** Default: bullmq when `REDIS_URL` is set, else embedded. */
+  queue?: { kind: 'embedded' } | { kind: 'bullmq'; url?: string }
+  /** Default: every provider whose variables are set. */
+  providers?: readonly string[] | Readonly<Record<string, ProviderOptions>>
+  /** Sends a provider's origin elsewhere: sandboxes, recorded proxies, tests. Loopback only outside production. */
+  origins?: OriginMap
+  /** `false` switches backfills off. `months`: 1 to 36, default 3. */
+  sync?:
+    | false
+    | {
+        months?: number
+        onRecords?: (batch: RecordBatch, context: RecordContext) => MaybePromise<void>
+        concurrency?: number
+      }
+  /** `web` serves and enqueues, `worker` runs backfills and listeners. Default: both. */
+  role?: 'web' | 'worker'
+  /** Name of the app as providers show it. Default: the host of `baseUrl`. */
+  appName?: string
+  /** Default: console for the one line at start, warnings and errors. `false`: silent. */
+  logger?: Logger | false
+  /** Limits of the door to the providers: milliseconds and bytes. */
+  http?: { timeoutMs?: number; connectTimeoutMs?: number; maxBodyBytes?: number; idleTimeoutMs?: number }
+  /** Refresh requests: their timeout (default 10,000 ms), and the lease, which must be longer (default 30,000 ms). */
+  tokens?: { refreshTimeoutMs?: number; leaseMs?: number; cacheMs?: number }
+  /** Refreshes connections before their refresh token ends by inactivity. Default false. */
+  backgroundRefresh?: boolean
+}
+export type MaybePromise<T> = T | Promise<T>
+
+/** What is used of the host's `mongoose.connection`; mongoose itself stays optional. */
+export interface MongooseConnection {
+  readonly readyState: number
+  asPromise(): Promise<unknown>
+}
+
+/** Options with the environment and the defaults filled in. */
+export interface Settings {
+  baseUrl: URL
+  secret: string
+  encryptionKeys: string
+  path: string
+  loginUrl: string | undefined
+  allowedOrigins: readonly string[]
+  store: NonNullable<AtomOptions['store']> & { why: string }
+  queue: { kind: 'embedded' } | { kind: 'bullmq'; url: string }
+  providers: ReadonlyMap<string, CatalogueEntry>
+  origins: OriginMap | undefined
+  sync:
+    | false
+    | {
+        months: number
+        onRecords?: NonNullable<Exclude<AtomOptions['sync'], false | undefined>['onRecords']>
+        concurrency?: number
+      }
+  role: { web: boolean; worker: boolean }
+  appName: string
+  /** Sentences for the one line at start. */
+  notes: readonly string[]
+}
+
+type Env = Readonly<Record<string, string | undefined>>
+
+const fn = z.custom<(...args: never[]) => unknown>((value) => typeof value === 'function', 'must be a function')
+const milliseconds = z.number().int().min(1).max(600_000)
+const schema = z.strictObject({
+  baseUrl: z.string().optional(),
+  secret: z.string().optional(),
+  encryptionKeys: z.string().optional(),
+  identify: fn,
+  authorize: fn.optional(),
+  path: z
+    .string()
+    .regex(/^(\/[A-Za-z0-9._~-]+)+$/, 'must begin with "/" and not end with it, such as "/integrations"')
+    .default('/integrations'),
+  loginUrl: z.string().min(1).optional(),
+  allowedOrigins: z.array(z.string()).default([]),
+  store: z
+    .union([
+      z.strictObject({ kind: z.literal('sqlite'), path: z.string().min(1).optional() }),
+      z.strictObject({ kind: z.literal('mongo'), url: z.string().min(1) }),
+      z.strictObject({
+        kind: z.literal('mongo'),
+        connection: z.custom((value) => typeof value === 'object' && value !== null),
+      }),
+    ])
+    .optional(),
+  queue: z
+    .union([
+      z.strictObject({ kind: z.literal('embedded') }),
+      z.strictObject({ kind: z.literal('bullmq'), url: z.string().min(1).optional() }),
+    ])
+    .optional(),
+  providers: z
+    .union([
+      z.array(z.string()),
+      z.record(
+        z.string(),
+        z.strictObject({
+          clientId: z.string().min(1).optional(),
+          clientSecret: z.string().min(1).optional(),
+          redirectUri: z.string().optional(),
+          scopes: z.array(z.string().min(1)).optional(),
+          pkce: z.boolean().optional(),
+          params: z.record(z.string(), z.string()).optional(),
+          definition: z.custom((value) => typeof value === 'object' && value !== null).optional(),
+        }),
+      ),
+    ])
+    .optional(),
+  origins: z
+    .record(z.string(), z.union([z.string(), z.strictObject({ browser: z.string(), server: z.string() })]))
+    .optional(),
+  sync: z
+    .union([
+      z.literal(false),
+      z.strictObject({
+        months: z.number().int().min(1).max(36).optional(),
+        onRecords: fn.optional(),
+        concurrency: z.number().int().min(1).max(64).optional(),
+      }),
+    ])
+    .optional(),
+  role: z.enum(['web', 'worker']).optional(),
+  appName: z.string().min(1).max(80).optional(),
+  logger: z.union([z.literal(false), z.custom((value) => typeof value === 'object' && value !== null)]).optional(),
+  http: z
+    .strictObject({
+      timeoutMs: milliseconds.optional(),
+      connectTimeoutMs: milliseconds.optional(),
+      maxBodyBytes: z.number().int().min(1024).optional(),
+      idleTimeoutMs: milliseconds.optional(),
+    })
+    .optional(),
+  tokens: z
+    .strictObject({
+      refreshTimeoutMs: milliseconds.optional(),
+      leaseMs: milliseconds.optional(),
+      cacheMs: z.number().int().min(0).max(10_000).optional(),
+    })
+    .optional(),
+  backgroundRefresh: z.boolean().optional(),
+})
+
+/**
+ * Checks the options, fills in the environment (design §13) and the defaults.
+ *
+ * @throws TypeError naming the option or variable and the cure.
+ */
+export function resolveOptions(
+  options: AtomOptions,
+  catalogue: Readonly<Record<string, ProviderDefinition>>,
+  env: Env,
+): Settings {
+  const parsed = schema.safeParse(options)
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]
+    const where = issue?.path.map(String).join('.') || 'options'
+    const unknown = issue?.code === 'unrecognized_keys' ? ` (${issue.keys.join(', ')})` : ''
+    throw wrong(where, `${issue?.message ?? 'is not valid'}${unknown}`)
+  }
+  const given = parsed.data
+  const production = isProduction(env)
+  const baseUrl = resolveBaseUrl(options.baseUrl ?? env.ATOM_BASE_URL, production)
+  const store = resolveStore(options, env)
+  const notes = [`store ${store.why}`]
+  const encryptionKeys = resolveKeys(options, env, store, production, notes)
+  if (given.origins) refuseLoopbackInProduction(given.origins, production)
+
+  const queueUrl =
+    options.queue?.kind === 'bullmq' ? (options.queue.url ?? env.REDIS_URL) : options.queue ? undefined : env.REDIS_URL
+  if (options.queue?.kind === 'bullmq' && !queueUrl)
+    throw wrong('queue.url', 'is missing: set it, or the variable REDIS_URL')
+  notes.push(queueUrl ? 'queue bullmq' : 'queue embedded')
+
+  const appName = options.appName ?? baseUrl.hostname
+  const providers = resolveProviders(options.providers, catalogue, env, { baseUrl, path: given.path, appName })
+  const on = [...providers.values()].filter((entry) => entry.configured).map((entry) => entry.definition.id)
+  notes.push(`providers ${on.join(', ') || 'none'} (${options.providers ? 'option providers' : 'environment'})`)
+
+  return {
+    baseUrl,
+    secret: resolveSecret(options.secret ?? env.ATOM_SECRET, encryptionKeys, production),
+    encryptionKeys,
+    path: joinPath(baseUrl, given.path),
+    loginUrl: options.loginUrl,
+    allowedOrigins: given.allowedOrigins.map((origin) => checkOrigin(origin)),
+    store,
+    queue: queueUrl ? { kind: 'bullmq', url: queueUrl } : { kind: 'embedded' },
+    providers,
+    origins: options.origins,
+    sync: options.sync === false ? false : { ...options.sync, months: options.sync?.months ?? 3 },
+    role: { web: options.role !== 'worker', worker: options.role !== 'web' },
+    appName,
+    notes,
+  }
+}
+
+/** Everything but `NODE_ENV` `development` or `test` (design §7). */
+export function isProduction(env: Env): boolean {
+  return env.NODE_ENV !== 'development' && env.NODE_ENV !== 'test'
+}
+
+function wrong(option: string, problem: string): TypeError {
+  return new TypeError(`atomIntegrations: option "${option}" ${problem}.`)
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host.endsWith('.localhost') || /^127(\.\d{1,3}){3}$/.test(host) || host === '[::1]'
+}
+
+function resolveBaseUrl(value: string | undefined, production: boolean): URL {
+  if (!value)
+    throw wrong(
+      'baseUrl',
+      'is missing: set it, or the variable ATOM_BASE_URL, to the public address of the app, such as "https://app.example.com"',
+    )
+  let url: URL
+  try {
+    url = new URL(value)
+  } catch {
+    throw wrong('baseUrl', `must be an absolute URL such as "https://app.example.com", not "${value.slice(0, 80)}"`)
+  }
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') throw wrong('baseUrl', 'must begin with https://')
+  if (url.protocol === 'http:' && production && !isLoopback(url.hostname))
+    throw wrong('baseUrl', 'must begin with https:// in production (NODE_ENV is neither development nor test)')
+  if (url.search || url.hash || url.username) throw wrong('baseUrl', 'must have no query, fragment or user')
+  return url
+}
+
+function checkOrigin(value: string): string {
+  const origin = URL.canParse(value) ? new URL(value).origin : 'null'
+  if (origin !== value)
+    throw wrong('allowedOrigins', `must hold origins such as "https://admin.example.com", not "${value.slice(0, 80)}"`)
+  return origin
+}
+
+function resolveStore(options: AtomOptions, env: Env): Settings['store'] {
+  const sqlitePath = join(env.ATOM_DATA_DIR ?? '.atom', 'atom.sqlite')
+  if (options.store?.kind === 'sqlite') {
+    const path = options.store.path ?? sqlitePath
+    return { kind: 'sqlite', path, why: `sqlite ${path} (option store)` }
+  }
+  if (options.store) return { ...options.store, why: 'mongo (option store)' }
+  if (env.MONGODB_URL) return { kind: 'mongo', url: env.MONGODB_URL, why: 'mongo (MONGODB_URL)' }
+  return { kind: 'sqlite', path: sqlitePath, why: `sqlite ${sqlitePath} (default)` }
+}
+
+const MAKE_KEY = `node -e "console.log('k1:' + require('node:crypto').randomBytes(32).toString('base64'))"`
+const MAKE_SECRET = `node -e "console.log(require('node:crypto').randomBytes(32).toString('base64url'))"`
+
+function resolveKeys(
+  options: AtomOptions,
+  env: Env,
+  store: Settings['store'],
+  production: boolean,
+  notes: string[],
+): string {
+  const keys = options.encryptionKeys ?? env.ATOM_ENCRYPTION_KEYS
+  if (keys) return keys
+  const cure = `set it, or the variable ATOM_ENCRYPTION_KEYS. Make one with: ${MAKE_KEY}`
+  if (production) throw wrong('encryptionKeys', `is missing, and tokens are never stored in plain text: ${cure}`)
+  if (store.kind === 'mongo') throw wrong('encryptionKeys', `is missing, and MongoDB always wants one: ${cure}`)
+  const inMemory = store.path === undefined || store.path === ':memory:'
+  const path = join(inMemory ? (env.ATOM_DATA_DIR ?? '.atom') : dirname(store.path as string), 'development.key')
+  const file = readOrCreateKeyFile(path)
+  notes.push(`encryption key ${path} (${file.created ? 'made now' : 'found'}; development only)`)
+  return file.keys
+}
+
+function resolveSecret(secret: string | undefined, encryptionKeys: string, production: boolean): string {
+  if (secret === undefined && !production) {
+    return Buffer.from(hkdfSync('sha256', encryptionKeys, '', 'atom-integrations development secret', 32)).toString(
+      'base64url',
+    )
+  }
+  if (secret === undefined)
+    throw wrong('secret', `is missing: set it, or the variable ATOM_SECRET. Make one with: ${MAKE_SECRET}`)
+  if (Buffer.byteLength(secret) < 32)
+    throw wrong('secret', `must have at least 32 bytes. Make one with: ${MAKE_SECRET}`)
+  return secret
+}
+
+function refuseLoopbackInProduction(origins: OriginMap, production: boolean): void {
+  if (!production) return
+  for (const [origin, target] of Object.entries(origins)) {
+    for (const value of typeof target === 'string' ? [target] : [target.browser, target.server]) {
+      if (URL.canParse(value) && (new URL(value).protocol === 'http:' || isLoopback(new URL(value).hostname)))
+        throw wrong(
+          `origins["${origin}"]`,
+          'may name plain http or this machine only with NODE_ENV development or test',
+        )
+    }
+  }
+}
