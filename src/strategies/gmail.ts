@@ -6,6 +6,7 @@ const MAILBOX = 'https://gmail.googleapis.com/gmail/v1/users/me'
 
 const pages = { style: 'cursor', at: 'query', param: 'pageToken', next: 'nextPageToken' } as const
 
+// No `scopes` per resource: a host that asks for more (gmail.modify) may read as well; a refusal for a missing one skips it.
 const resources: readonly Resource[] = [
   {
     // Read before the first page of messages: where the later history starts, so that nothing is lost while reading.
@@ -16,7 +17,6 @@ const resources: readonly Resource[] = [
     items: '',
     id: 'emailAddress',
     filter: 'none',
-    scopes: [READONLY],
   },
   {
     name: 'messages',
@@ -32,7 +32,6 @@ const resources: readonly Resource[] = [
     filter: 'server',
     // Whether `after:` goes by arrival or by the Date header is not documented.
     overlapSeconds: 86_400,
-    scopes: [READONLY],
     limits: 'Spam and trash are left out.',
   },
   {
@@ -46,7 +45,6 @@ const resources: readonly Resource[] = [
     filter: 'client',
     // Deleted since it was listed.
     skipParentOn: ['not_found'],
-    scopes: [READONLY],
   },
   {
     // What changed while the messages were read. It starts at a history id, not at a time, and cannot replace the messages.
@@ -64,7 +62,6 @@ const resources: readonly Resource[] = [
     filter: 'none',
     // The history id is too old: nothing to read from there.
     skipParentOn: ['not_found'],
-    scopes: [READONLY],
     limits: 'Changes since the run began; Gmail keeps them for about a week, sometimes only for hours.',
   },
 ]

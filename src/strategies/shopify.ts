@@ -139,6 +139,7 @@ function connection({ name, sortKey, first, fields }: Connection, more: Partial<
   }
 }
 
+// No `scopes` per resource: a granted write scope includes its read scope and is listed alone.
 const money = '{ amount currencyCode }'
 const resources: readonly Resource[] = [
   connection(
@@ -150,7 +151,6 @@ const resources: readonly Resource[] = [
       fields: `id name createdAt updatedAt processedAt cancelledAt cancelReason closedAt test note tags displayFinancialStatus displayFulfillmentStatus currencyCode totalPriceSet { shopMoney ${money} } customer { id displayName } lineItems(first: 20) { nodes { id title quantity sku } }`,
     },
     {
-      scopes: ['read_orders'],
       reach: {
         days: 60,
         unlessScope: 'read_all_orders',
@@ -170,7 +170,6 @@ const resources: readonly Resource[] = [
     {
       // The server compares whole days here.
       filter: 'client',
-      scopes: ['read_customers'],
       limits: 'Name, address and phone need access to protected customer data, which Shopify grants to the app.',
     },
   ),
@@ -182,7 +181,7 @@ const resources: readonly Resource[] = [
       fields:
         'id title handle status vendor productType tags totalInventory createdAt updatedAt publishedAt onlineStoreUrl variants(first: 10) { nodes { id title sku price inventoryQuantity } }',
     },
-    { scopes: ['read_products'], limits: 'Up to 10 variants of a product.' },
+    { limits: 'Up to 10 variants of a product.' },
   ),
   connection(
     {
