@@ -228,7 +228,7 @@ export interface Store {
   getConnection(tenantId: string | null, id: string): Promise<ConnectionDocument | undefined>
   /** Stable order (connectedAt is not it): by id. */
   listConnections(query: ListQuery): Promise<Page<ConnectionDocument>>
-  /** Status change with its event, only where `generation` is still the same and the status differs. Resolves to the new document, or `undefined` when the condition did not hold. */
+  /** Status change with its event, only where `generation` is still the same and the status differs. Resolves to the new document, or `undefined` when the condition did not hold. Also `degraded` where it is `degraded` already: then only `nextTryAt` moves, and no event is written. */
   updateStatus(
     id: string,
     generation: number,
@@ -274,9 +274,20 @@ export interface Store {
     params?: Record<string, string>
     now: number
     event: NewEvent | null
+    /** Written besides `event` (`recovered` beside `token.refreshed`). */
+    alsoEvent?: NewEvent | null
   }): Promise<ConnectionDocument | undefined>
-  /** Gives the lease back without a change. Does nothing when it is no longer ours. */
-  releaseRefreshLease(input: { connectionId: string; token: string; owner: string; fencing: number }): Promise<void>
+  /**
+   * Gives the lease back without a change. Does nothing when it is no longer ours. `uncertain`: a refresh may have reached the
+   * provider and its answer was lost: the lease ends (`until` 0), but stays on record, so that the next one is told `takenOver`.
+   */
+  releaseRefreshLease(input: {
+    connectionId: string
+    token: string
+    owner: string
+    fencing: number
+    uncertain?: boolean
+  }): Promise<void>
   /** Replaces sealed values in place for `reseal`, compare-and-set on version (which stays). `false`: changed meanwhile. */
   replaceSealed(connectionId: string, token: string, version: number, sealed: string): Promise<boolean>
   /** Active connections whose refresh token ends before `before`, soonest first. */
@@ -378,6 +389,8 @@ export interface PendingRevocation {
   params: Record<string, string>
   /** Sealed JSON of the credentials to revoke, by the connection's key. */
   sealed: Record<string, string>
+  /** `grantKey` that the connection had: while another live connection holds it, nothing is revoked. */
+  grantKey?: string | null
   attempts: number
   dueAt: number
 }

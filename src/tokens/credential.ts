@@ -1,3 +1,5 @@
+import type { SealContext, Sealer } from '../persistence/sealing.js'
+
 /** What is sealed per token of a connection. Never logged, never in an event. */
 export interface Credential {
   /** Access token, or the API key. */
@@ -7,4 +9,31 @@ export interface Credential {
   tokenSecret?: string
   /** Further sealed values by name (OpenAI's second key). */
   secrets?: Record<string, string>
+  /** When the access token was issued, in milliseconds since 1970; the margin before its end is measured by it. */
+  issuedAt?: number
+}
+
+/** What a sealed credential is bound to. */
+export interface CredentialOwner {
+  tenantId: string
+  provider: string
+  /** Id of the connection. */
+  id: string
+}
+
+/** The one place that says how a credential is sealed, so that whoever opens it agrees with whoever sealed it. */
+export function credentialContext(owner: CredentialOwner, token: string): SealContext {
+  return { tenantId: owner.tenantId, provider: owner.provider, connectionId: owner.id, field: `tokens.${token}` }
+}
+
+/** Keeps the fields of `Credential` and nothing else of what it is given. */
+export function sealCredential(sealer: Sealer, owner: CredentialOwner, token: string, credential: Credential): string {
+  const { accessToken, refreshToken, tokenSecret, secrets, issuedAt } = credential
+  const plain = JSON.stringify({ accessToken, refreshToken, tokenSecret, secrets, issuedAt })
+  return sealer.seal(plain, credentialContext(owner, token))
+}
+
+/** @throws IntegrationError `STORE_KEY_UNKNOWN`, `STORE_SEAL_BROKEN` */
+export function openCredential(sealer: Sealer, owner: CredentialOwner, token: string, sealed: string): Credential {
+  return JSON.parse(sealer.open(sealed, credentialContext(owner, token))) as Credential
 }
