@@ -368,13 +368,18 @@ export interface Store {
   nextBackfillDueAt(): Promise<number | null>
 
   // Records
+  /** In the order they were first written: a page read while records are added goes on with the added ones. */
   listRecords(query: {
     tenantId: string | null
     connectionId: string
     resource?: string
+    /** Only those that this backfill was the last to write (`savePage`): the parents that a run has seen itself. */
+    backfillId?: string
     after?: string
     limit: number
   }): Promise<Page<StoredRecord>>
+  /** One record by its key; the runner reads the parent of a parent with it. */
+  getRecord(connectionId: string, resource: string, id: string): Promise<StoredRecord | undefined>
   deleteRecords(connectionId: string): Promise<void>
 
   /** Removes what has served its time: transactions an hour past their end, finished deliveries. Called now and then by one caller. */
