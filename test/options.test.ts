@@ -1,0 +1,145 @@
+import { mkdtempSync, readFileSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { type AtomOptions, resolveOptions } from '../src/options.js'
+import { catalogue } from '../src/strategies/index.js'
+
+const key = `k1:${Buffer.alloc(32, 7).toString('base64')}`
+const secret = 'a secret of at least thirty-two bytes'
+const identify = () => null
+const production = { ATOM_BASE_URL: 'https://app.example.com', ATOM_SECRET: secret, ATOM_ENCRYPTION_KEYS: key }
+const resolve = (options: Partial<AtomOptions>, env: Record<string, string> = production) =>
+  resolveOptions({ identify, ...options } as AtomOptions, catalogue, env)
+
+describe('wrong options', () => {
+  const wrong: [string, Partial<AtomOptions> | Record<string, unknown>, Record<string, string>, RegExp][] = [
+    ['no base URL', {}, { ...production, ATOM_BASE_URL: '' }, /"baseUrl".*ATOM_BASE_URL/],
+    ['a relative base URL', { baseUrl: '/app' }, production, /"baseUrl" must be an absolute URL/],
+    ['http in production', { baseUrl: 'http://app.example.com' }, production, /"baseUrl".*https/],
+    ['another scheme', { baseUrl: 'ftp://app.example.com' }, production, /"baseUrl"/],
+    [
+      'no secret in production',
+      {},
+      { ...production, ATOM_SECRET: undefined as never },
+      /"secret" is missing.*randomBytes/,
+    ],
+    ['a short secret', { secret: 'short' }, production, /"secret" must have at least 32 bytes/],
+    [
+      'no key in production',
+      {},
+      { ...production, ATOM_ENCRYPTION_KEYS: '' },
+      /"encryptionKeys".*never stored in plain text.*randomBytes/,
+    ],
+    [
+      'no key for MongoDB in development',
+      { store: { kind: 'mongo', url: 'mongodb://x' } },
+      { NODE_ENV: 'development', ATOM_BASE_URL: 'http://localhost' },
+      /"encryptionKeys".*MongoDB/,
+    ],
+    ['no identify', { identify: undefined }, production, /"identify"/],
+    ['an unknown option', { stores: {} }, production, /stores/],
+    ['a path that ends in a slash', { path: '/x/' }, production, /"path"/],
+    ['an unknown provider', { providers: ['slak'] }, production, /"slak".*catalogue/],
+    [
+      'a half-configured provider',
+      { providers: { slack: { clientId: 'x' } } },
+      production,
+      /"slack" is half configured: set SLACK_CLIENT_SECRET/,
+    ],
+    [
+      'a half-configured environment',
+      {},
+      { ...production, NOTION_CLIENT_SECRET: 'x' },
+      /"notion" is half configured: set NOTION_CLIENT_ID/,
+    ],
+    [
+      'a relative redirect URI',
+      { providers: { slack: { clientId: 'x', clientSecret: 'y', redirectUri: '/cb' } } },
+      production,
+      /providers.slack.redirectUri/,
+    ],
+    [
+      'an operator parameter outside its pattern',
+      {},
+      { ...production, PLAID_CLIENT_ID: 'x', PLAID_SECRET: 'y', PLAID_ENVIRONMENT: 'evil.example' },
+      /PLAID_ENVIRONMENT/,
+    ],
+    [
+      'loopback origins in production',
+      { origins: { 'https://slack.com': 'http://127.0.0.1:1' } },
+      production,
+      /origins.*development or test/,
+    ],
+    ['bullmq without a URL', { queue: { kind: 'bullmq' } }, production, /REDIS_URL/],
+    ['an origin with a path', { allowedOrigins: ['https://a.example/x'] }, production, /"allowedOrigins"/],
+    ['too many months', { sync: { months: 99 } }, production, /sync/],
+  ]
+  it.each(wrong)('%s throws a TypeError that names it and the cure', (_what, options, env, message) => {
+    expect(() => resolve(options as Partial<AtomOptions>, env)).toThrow(TypeError)
+    expect(() => resolve(options as Partial<AtomOptions>, env)).toThrow(message)
+  })
+
+  it('never repeats a secret in the message', () => {
+    expect(() => resolve({ secret: 'hunter2' })).toThrow(
+      expect.not.objectContaining({ message: expect.stringContaining('hunter2') }),
+    )
+  })
+})
+
+describe('providers', () => {
+  it('are all whose variables are set when the option is left out', () => {
+    const settings = resolve({}, { ...production, SLACK_CLIENT_ID: 'a', SLACK_CLIENT_SECRET: 'b' })
+    expect(settings.providers.get('slack')).toMatchObject({
+      configured: true,
+      client: { clientId: 'a', clientSecret: 'b' },
+    })
+    expect(settings.providers.get('notion')).toMatchObject({
+      configured: false,
+      missing: ['NOTION_CLIENT_ID', 'NOTION_CLIENT_SECRET'],
+    })
+  })
+
+  it('are only those named when the option is there, the environment filling in', () => {
+    const settings = resolve(
+      { providers: ['gmail'] },
+      {
+        ...production,
+        GOOGLE_CLIENT_ID: 'a',
+        GOOGLE_CLIENT_SECRET: 'b',
+        SLACK_CLIENT_ID: 'c',
+        SLACK_CLIENT_SECRET: 'd',
+      },
+    )
+    expect([...settings.providers.keys()]).toEqual(['gmail'])
+    expect(settings.providers.get('gmail')?.client.redirectURI).toBe(
+      'https://app.example.com/integrations/google/callback',
+    )
+  })
+
+  it('take scopes from the environment, one list per provider', () => {
+    const settings = resolve({}, { ...production, SLACK_SCOPES: 'users:read,channels:read' })
+    expect(settings.providers.get('slack')?.client.scopes).toEqual(['users:read', 'channels:read'])
+  })
+
+  it('need no variables where users bring keys of their own', () => {
+    expect(resolve({}).providers.get('stripe')).toMatchObject({ configured: true, missing: [] })
+  })
+})
+
+describe('development', () => {
+  it('makes a key file with mode 0600 beside the database, and says so', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'atom-'))
+    const env = { NODE_ENV: 'development', ATOM_BASE_URL: 'http://localhost:3000', ATOM_DATA_DIR: join(folder, 'data') }
+    const first = resolve({}, env)
+    const file = join(folder, 'data', 'development.key')
+    expect(statSync(file).mode & 0o777).toBe(0o600)
+    expect(first.notes.join()).toContain(file)
+    expect(readFileSync(file, 'utf8')).toContain(first.encryptionKeys)
+    expect(resolve({}, env)).toMatchObject({ encryptionKeys: first.encryptionKeys, secret: first.secret })
+  })
+
+  it('is not assumed when NODE_ENV is missing', () => {
+    expect(() => resolve({}, { ATOM_BASE_URL: 'http://localhost:3000' })).toThrow(/encryptionKeys/)
+  })
+})
