@@ -1,0 +1,347 @@
+import { randomUUID } from 'node:crypto'
+import { type Connection, toConnection } from './connection.js'
+import { IntegrationError } from './errors.js'
+import type { Delivery, DurableEventType, Page, ParkedDelivery, Store } from './persistence/store.js'
+import { backoff } from './sync/backoff.js'
+import type { Backfill } from './sync/receipt.js'
+
+/** What can be listened to. All but `backfill.progress` are durable: delivered at least once, also after a restart. */
+export type EventName = DurableEventType | 'backfill.progress'
+
+/** Something that happened to a connection. Carries ids and public fields, never a token. */
+export interface IntegrationEvent<T extends EventName = EventName> {
+  /** The same for every delivery of the same event: deduplicate by it. */
+  id: string
+  type: T
+  /** ISO 8601. */
+  occurredAt: string
+  /** The connection as it is now, which may be later than the event. */
+  connection: Connection
+  /** Of events that belong to a backfill. */
+  backfillId?: string
+  /** The state of the backfill; only with `backfill.progress`. */
+  backfill?: Backfill
+}
+
+export type Listener<T extends EventName = EventName> = (event: IntegrationEvent<T>) => void | Promise<void>
+
+/** Progress of a backfill that runs in this process. */
+export interface LiveEvent {
+  type: 'backfill.progress'
+  connection: Connection
+  backfill: Backfill
+}
+
+/** What is told when a listener failed or the store could not be asked. Never the event's content. */
+export interface EventFailure {
+  eventId?: string
+  type?: EventName
+  group?: string
+  attempt?: number
+  /** No further attempt follows by itself. */
+  parked?: boolean
+}
+
+export interface EventsOptions {
+  store: Store
+  /** Called with what a listener threw. Default: the logger. */
+  onError?: (error: unknown, failure: EventFailure) => void
+  logger?: { error(fields: object, message: string): void }
+  now?: () => number
+  /** How often the store is asked without being woken, in milliseconds. Default 1,000. */
+  pollMs?: number
+  /** How long a claimed delivery is ours, in milliseconds. A listener that takes longer may be called twice. Default 30,000. */
+  leaseMs?: number
+  /** Deliveries of one group at the same time. Default 16. */
+  concurrency?: number
+  /** Attempts after which a delivery is parked. Default 10. */
+  maxAttempts?: number
+  /** Delay after the first failure in milliseconds; doubles from there, up to ten minutes. Default 1,000. */
+  retryMs?: number
+}
+
+export interface Events {
+  /**
+   * Calls `listener` for every event of this type. Listeners of one group are acknowledged together: when one of them fails, all
+   * of the group's listeners for that type are called again later. Processes that share a group should have the same listeners.
+   */
+  on<T extends EventName>(type: T, listener: Listener<T>, options?: { group?: string }): void
+  /** As `on`, for the first event whose delivery succeeds. */
+  once<T extends EventName>(type: T, listener: Listener<T>, options?: { group?: string }): void
+  /** Without `group`: in every group. */
+  off<T extends EventName>(type: T, listener: Listener<T>, options?: { group?: string }): void
+  /** Groups of this process that have listeners for durable events. */
+  groups(): string[]
+  start(): Promise<void>
+  /** Takes nothing more and waits for the listeners that run. */
+  close(): Promise<void>
+  /** Something may be pending: look now. */
+  kick(): void
+  /** Tells listeners and subscribers of this process; not durable. */
+  emitLive(event: LiveEvent): void
+  /** For the library itself (live progress on a page): live events of this process. Returns how to stop. */
+  subscribe(subscriber: (event: LiveEvent) => void): () => void
+  /** Deliveries that were given up. */
+  listParked(query: { tenantId: string | null; after?: string; limit: number }): Promise<Page<ParkedDelivery>>
+  /** Makes parked deliveries of a group due again. */
+  retryParked(tenantId: string | null, group: string): Promise<number>
+}
+
+const NAMES: readonly EventName[] = [
+  'connected',
+  'reconnected',
+  'needs_reauth',
+  'degraded',
+  'recovered',
+  'token.refreshed',
+  'disconnected',
+  'backfill.started',
+  'backfill.progress',
+  'backfill.completed',
+  'backfill.failed',
+]
+const HEARTBEAT_MS = 60 * 60_000
+const PRUNE_MS = 10 * 60_000
+const MAX_RETRY_MS = 10 * 60_000
+
+interface Entry {
+  group: string
+  type: EventName
+  listener: Listener
+  once: boolean
+  /** A `once` that is being called: a second event must not call it too. */
+  taken: boolean
+}
+
+/** Typed events over the store's outbox (design §9). */
+export function createEvents(options: EventsOptions): Events {
+  const { store, now = Date.now, pollMs = 1_000, leaseMs = 30_000 } = options
+  const { concurrency = 16, maxAttempts = 10, retryMs = 1_000 } = options
+  const owner = randomUUID()
+  const subscribers = new Set<(event: LiveEvent) => void>()
+  const running = new Map<string, Promise<void>>()
+  const busy = new Map<string, number>()
+  const registered = new Set<string>()
+  let entries: Entry[] = []
+  let started = false
+  let closed = false
+  let looking: Promise<void> | undefined
+  let again = false
+  let timer: NodeJS.Timeout | undefined
+  let heartbeatAt = 0
+  let pruneAt = 0
+  let storeFailures = 0
+
+  function report(error: unknown, failure: EventFailure): void {
+    try {
+      if (options.onError) options.onError(error, failure)
+      else options.logger?.error({ error, ...failure }, describe(failure))
+    } catch {
+      // A reporter that throws must not stop the deliveries.
+    }
+  }
+
+  function add(type: EventName, listener: Listener, group: string, once: boolean): void {
+    if (!NAMES.includes(type))
+      throw new TypeError(`on: there is no event "${String(type)}". Known: ${NAMES.join(', ')}.`)
+    if (typeof listener !== 'function') throw new TypeError(`on: the listener for "${type}" is not a function.`)
+    if (typeof group !== 'string' || !/^[\w:.-]{1,64}$/.test(group))
+      throw new TypeError('on: the group must be 1 to 64 letters, digits, "_", "-", "." or ":".')
+    entries = [...entries, { group, type, listener, once, taken: false }]
+    if (started && !registered.has(group)) kick()
+  }
+
+  function groups(): string[] {
+    return [...new Set(entries.filter((entry) => entry.type !== 'backfill.progress').map((entry) => entry.group))]
+  }
+
+  function kick(): void {
+    if (!started || closed) return
+    again = true
+    looking ??= look().finally(() => {
+      looking = undefined
+      // Kicked between the last look and here.
+      if (again) kick()
+    })
+  }
+
+  /** Claims until nothing is due or every group is busy. */
+  async function look(): Promise<void> {
+    clearTimeout(timer)
+    let wait = pollMs
+    try {
+      while (again && !closed) {
+        again = false
+        await housekeeping()
+        if (await claim()) again = true
+      }
+      storeFailures = 0
+    } catch (error) {
+      again = false
+      report(error, {})
+      wait = backoff(++storeFailures, { baseMs: pollMs, maxMs: 30_000 })
+    }
+    if (closed) return
+    timer = setTimeout(kick, wait)
+    timer.unref()
+  }
+
+  async function housekeeping(): Promise<void> {
+    const known = groups()
+    const fresh = known.filter((group) => !registered.has(group))
+    const time = now()
+    if (known.length > 0 && (fresh.length > 0 || time >= heartbeatAt)) {
+      await store.registerGroups(known, time)
+      for (const group of known) registered.add(group)
+      heartbeatAt = time + HEARTBEAT_MS
+    }
+    if (time >= pruneAt) {
+      pruneAt = time + PRUNE_MS
+      await store.prune(time)
+    }
+  }
+
+  /** True when there may be more. */
+  async function claim(): Promise<boolean> {
+    const free = (group: string) => concurrency - (busy.get(group) ?? 0)
+    // A group whose listeners hang is left out, so that it holds up nobody else.
+    const ready = groups().filter((group) => free(group) > 0)
+    if (ready.length === 0) return false
+    const limit = Math.min(...ready.map(free))
+    const deliveries = await store.claimDeliveries(ready, owner, now(), leaseMs, limit)
+    for (const delivery of deliveries) run(delivery)
+    return deliveries.length === limit
+  }
+
+  function run(delivery: Delivery): void {
+    const key = `${delivery.group} ${delivery.eventId}`
+    // Ours already, and its lease ran out while a listener is still at it: the claim has renewed it.
+    if (running.has(key)) return
+    busy.set(delivery.group, (busy.get(delivery.group) ?? 0) + 1)
+    const done = deliver(delivery)
+      .catch((error: unknown) => report(error, failureOf(delivery)))
+      .finally(() => {
+        running.delete(key)
+        busy.set(delivery.group, (busy.get(delivery.group) ?? 1) - 1)
+        kick()
+      })
+    running.set(key, done)
+  }
+
+  async function deliver(delivery: Delivery): Promise<void> {
+    const called = entries.filter(
+      (entry) => entry.group === delivery.group && entry.type === delivery.type && !entry.taken,
+    )
+    for (const entry of called) entry.taken = entry.once
+    let outcome: { error: unknown } | 'done' | undefined
+    try {
+      outcome = (await callAll(delivery, called)) ?? 'done'
+    } finally {
+      if (outcome === 'done') entries = entries.filter((entry) => !(entry.once && called.includes(entry)))
+      else for (const entry of called) entry.taken = false
+    }
+    if (outcome === 'done') return store.ackDelivery(delivery, owner)
+    const time = now()
+    const delay = backoff(delivery.attempts, { baseMs: retryMs, maxMs: MAX_RETRY_MS })
+    const dueAt = delivery.attempts >= maxAttempts ? null : time + delay
+    await store.failDelivery(delivery, owner, dueAt, reasonOf(outcome.error), time)
+  }
+
+  /** Resolves to what one of them threw, if any did. */
+  async function callAll(delivery: Delivery, called: readonly Entry[]): Promise<{ error: unknown } | undefined> {
+    if (called.length === 0) return undefined
+    const document = await store.getConnection(null, delivery.connectionId)
+    // Deleted since: there is nothing left to tell about.
+    if (!document) return undefined
+    const event: IntegrationEvent = {
+      id: delivery.eventId,
+      type: delivery.type,
+      occurredAt: new Date(delivery.occurredAt).toISOString(),
+      connection: toConnection(document),
+      ...(delivery.backfillId !== undefined && { backfillId: delivery.backfillId }),
+    }
+    const outcomes = await Promise.allSettled(called.map(async (entry) => entry.listener(structuredClone(event))))
+    const failures = outcomes.filter((outcome) => outcome.status === 'rejected')
+    for (const { reason } of failures)
+      report(reason, { ...failureOf(delivery), parked: delivery.attempts >= maxAttempts })
+    return failures[0] && { error: failures[0].reason }
+  }
+
+  function emitLive(event: LiveEvent): void {
+    for (const subscriber of subscribers) {
+      try {
+        subscriber(event)
+      } catch (error) {
+        report(error, { type: event.type })
+      }
+    }
+    const called = entries.filter((entry) => entry.type === event.type)
+    if (called.length === 0) return
+    entries = entries.filter((entry) => !(entry.once && called.includes(entry)))
+    const full: IntegrationEvent = {
+      id: randomUUID(),
+      type: event.type,
+      occurredAt: new Date(now()).toISOString(),
+      connection: event.connection,
+      backfillId: event.backfill.id,
+      backfill: event.backfill,
+    }
+    for (const entry of called) {
+      Promise.resolve()
+        .then(() => entry.listener(structuredClone(full)))
+        .catch((error: unknown) => report(error, { eventId: full.id, type: event.type, group: entry.group }))
+    }
+  }
+
+  return {
+    on: (type, listener, { group = 'default' } = {}) => add(type, listener as Listener, group, false),
+    once: (type, listener, { group = 'default' } = {}) => add(type, listener as Listener, group, true),
+    off(type, listener, { group } = {}) {
+      entries = entries.filter(
+        (entry) => entry.type !== type || entry.listener !== listener || (group !== undefined && entry.group !== group),
+      )
+    },
+    groups,
+    async start() {
+      if (started || closed) return
+      // Known to the store before the first event can be written: an event is pending for known groups only.
+      await housekeeping()
+      started = true
+      kick()
+    },
+    async close() {
+      closed = true
+      clearTimeout(timer)
+      await looking
+      await Promise.all(running.values())
+    },
+    kick,
+    emitLive,
+    subscribe(subscriber) {
+      subscribers.add(subscriber)
+      return () => subscribers.delete(subscriber)
+    },
+    listParked: (query) => store.listParked(query),
+    async retryParked(tenantId, group) {
+      const count = await store.retryParked(tenantId, group, now())
+      kick()
+      return count
+    },
+  }
+}
+
+function failureOf(delivery: Delivery): EventFailure {
+  return { eventId: delivery.eventId, type: delivery.type, group: delivery.group, attempt: delivery.attempts }
+}
+
+function describe({ type, group, parked }: EventFailure): string {
+  if (!type) return 'atom-integrations: events could not be read from the store'
+  const then = parked ? ', and was parked' : ''
+  return `atom-integrations: a listener for ${type}${group ? ` (group ${group})` : ''} failed${then}`
+}
+
+/** Kept and shown in lists: what kind of error it was, never its text. */
+function reasonOf(error: unknown): string {
+  if (error instanceof IntegrationError) return error.code
+  return error instanceof Error ? error.name.slice(0, 64) : 'not an error'
+}
