@@ -1,4 +1,5 @@
 import type { ErrorRules } from '../provider-http/errors.js'
+import type { LabHints } from '../testing/lab-hints.js'
 
 /**
  * A provider is data plus the few functions that differ. This file is the type of that data.
@@ -384,6 +385,8 @@ export interface ProviderDefinition {
   grant?: 'exclusive' | 'shared'
   /** For the guide: steps to register the app, the provider's pages (with the date read), what the backfill cannot do. */
   guide: { setup: readonly string[]; sources: readonly string[]; limits?: readonly string[] }
+  /** What the provider lab (`atom-integrations/testing`) cannot read off the rest; see docs/testing.md. */
+  lab?: LabHints
   /** Where this definition differs from `facts/<id>.json`, by dotted key of the sheet, and why. The facts check reads it. */
   deviations?: Record<string, string>
 }

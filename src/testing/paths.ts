@@ -1,0 +1,33 @@
+/** Writes a value at a dotted path, making objects and, for numeric segments, arrays on the way. `''` cannot be written to. */
+export function writeAt(target: Record<string, unknown>, path: string, value: unknown): void {
+  const segments = path.split('.')
+  let at: Record<string, unknown> = target
+  for (const [i, segment] of segments.entries()) {
+    if (i === segments.length - 1) {
+      at[segment] = value
+      return
+    }
+    const inner = at[segment]
+    if (typeof inner !== 'object' || inner === null) at[segment] = /^\d+$/.test(segments[i + 1] as string) ? [] : {}
+    at = at[segment] as Record<string, unknown>
+  }
+}
+
+/** The same, but leaves what is there already. */
+export function writeMissing(target: Record<string, unknown>, path: string, value: unknown): void {
+  if (readAt(target, path) === undefined) writeAt(target, path, value)
+}
+
+export function readAt(value: unknown, path: string): unknown {
+  if (path === '') return value
+  let at = value
+  for (const segment of path.split('.')) {
+    if (typeof at !== 'object' || at === null) return undefined
+    at = (at as Record<string, unknown>)[segment]
+  }
+  return at
+}
+
+export function list<T>(value: T | readonly T[] | undefined): readonly T[] {
+  return value === undefined ? [] : Array.isArray(value) ? value : [value as T]
+}
