@@ -7,6 +7,11 @@
  * (operators only).
  */
 
+/** How long a transaction is kept past its end, so that `used` and `expired` can be told from `unknown`. */
+export const TRANSACTION_KEPT_MS = 3_600_000
+/** Listener groups unseen for longer get no new events. */
+export const GROUP_LIFE_MS = 7 * 86_400_000
+
 export type ConnectionStatus = 'active' | 'degraded' | 'needs_reauth' | 'disconnected'
 /** Why a connection needs its user (`needs_reauth`), or what is wrong (`degraded`: `outage`). */
 export type ConnectionCause = 'revoked' | 'expired' | 'rotation_lost' | 'scope' | 'admin' | 'account_gone' | 'outage'
@@ -368,7 +373,10 @@ export interface Store {
   nextBackfillDueAt(): Promise<number | null>
 
   // Records
-  /** In the order they were first written: a page read while records are added goes on with the added ones. */
+  /**
+   * In the order they were first written: a page read while records are added goes on with the added ones. Without `resource`,
+   * resource after resource.
+   */
   listRecords(query: {
     tenantId: string | null
     connectionId: string

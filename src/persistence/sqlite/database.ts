@@ -1,0 +1,282 @@
+import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { dirname } from 'node:path'
+import type LibsqlDatabase from 'libsql'
+import { IntegrationError } from '../../errors.js'
+import { unavailable } from '../unavailable.js'
+import { MIGRATIONS } from './schema.js'
+
+export type Value = string | number | null
+export type Row = Record<string, Value>
+
+/** How long SQLite itself may wait for another process's lock: it blocks the event loop meanwhile. */
+const BUSY_TIMEOUT_MS = 5
+/** How long a write is tried again, with timers between the tries, before it is refused. */
+const BUSY_TOTAL_MS = 5_000
+/** A group of writes ends here, so that a flood of them does not hold the event loop. */
+const GROUP_MAX_WRITES = 256
+const GROUP_MAX_MS = 20
+
+interface Statement {
+  run(values: Value[]): { changes: number }
+  get(values: Value[]): Row | undefined
+  all(values: Value[]): Row[]
+}
+
+interface Write {
+  work: () => unknown
+  durable: boolean
+  since: number
+  resolve: (value: unknown) => void
+  reject: (error: unknown) => void
+}
+
+/**
+ * One SQLite file (or memory), used by libsql's synchronous API.
+ *
+ * Writes of one moment are committed together: each is a savepoint inside one transaction, fails by itself, and resolves after the
+ * commit. Nothing is awaited inside a transaction.
+ */
+export class SqliteDatabase {
+  private readonly path: string
+  private handle: LibsqlDatabase.Database | undefined
+  private opening: Promise<void> | undefined
+  private readonly statements = new Map<string, Statement>()
+  private readonly queue: Write[] = []
+  private flushing = false
+  private closing = false
+  private drained: (() => void) | undefined
+  private synchronous: 'FULL' | 'NORMAL' | undefined
+
+  constructor(path: string) {
+    this.path = path
+  }
+
+  open(): Promise<void> {
+    if (this.handle) return Promise.resolve()
+    this.opening ??= this.connect().finally(() => {
+      this.opening = undefined
+    })
+    return this.opening
+  }
+
+  private async connect(): Promise<void> {
+    this.closing = false
+    const { default: Database } = await import('libsql')
+    try {
+      if (this.path !== ':memory:') {
+        mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 })
+        // SQLite gives its further files (-wal, -shm) the mode of this one.
+        closeSync(openSync(this.path, 'a', 0o600))
+      }
+      this.handle = new Database(this.path, { timeout: BUSY_TIMEOUT_MS })
+      await this.patiently(() => this.prepareFile())
+    } catch (error) {
+      this.shut()
+      throw error instanceof IntegrationError ? error : unavailable(`sqlite: cannot open ${this.path}`, error)
+    }
+  }
+
+  private prepareFile(): void {
+    this.all('PRAGMA journal_mode = WAL')
+    this.exec('PRAGMA journal_size_limit = 67108864')
+    this.setSynchronous('FULL')
+    this.exec('BEGIN IMMEDIATE')
+    try {
+      this.exec('CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY) WITHOUT ROWID')
+      const version = Number(this.get('SELECT max(version) AS version FROM schema_version')?.version ?? 0)
+      if (version > MIGRATIONS.length) {
+        throw new IntegrationError(
+          'STORE_SCHEMA_NEWER',
+          `${this.path} has schema version ${version}; this version of atom-integrations knows ${MIGRATIONS.length}`,
+        )
+      }
+      for (const [step, sql] of MIGRATIONS.entries()) {
+        if (step < version) continue
+        this.exec(sql)
+        this.run('INSERT INTO schema_version VALUES (?)', step + 1)
+      }
+      this.exec('COMMIT')
+    } catch (error) {
+      if (this.handle?.inTransaction) this.exec('ROLLBACK')
+      throw error
+    }
+  }
+
+  /** Lets the writes end that were begun. */
+  async close(): Promise<void> {
+    await this.opening?.catch(() => {})
+    this.closing = true
+    if (this.flushing) {
+      await new Promise<void>((resolve) => {
+        this.drained = resolve
+      })
+    }
+    this.shut()
+  }
+
+  private shut(): void {
+    this.statements.clear()
+    this.handle?.close()
+    this.handle = undefined
+    this.synchronous = undefined
+  }
+
+  /** Runs at once: in WAL mode readers wait for nobody. */
+  async read<T>(work: () => T): Promise<T> {
+    try {
+      return await this.patiently(work)
+    } catch (error) {
+      throw outward(error)
+    }
+  }
+
+  /**
+   * @param work - Synchronous; may throw, which undoes this write alone and rejects with what was thrown.
+   * @param durable - Whether it survives a power cut (`synchronous=FULL`). Without it, it survives the end of the process.
+   */
+  write<T>(work: () => T, durable = true): Promise<T> {
+    if (!this.handle || this.closing) return Promise.reject(unavailable('sqlite: the store is not open'))
+    return new Promise<T>((resolve, reject) => {
+      this.queue.push({ work, durable, since: Date.now(), resolve: resolve as (value: unknown) => void, reject })
+      this.wake()
+    })
+  }
+
+  private wake(delayMs = 0): void {
+    if (this.flushing && delayMs === 0) return
+    this.flushing = true
+    if (delayMs > 0) setTimeout(() => this.flush(), delayMs)
+    else setImmediate(() => this.flush())
+  }
+
+  private flush(): void {
+    try {
+      this.setSynchronous(this.queue.some((write) => write.durable) ? 'FULL' : 'NORMAL')
+      this.exec('BEGIN IMMEDIATE')
+    } catch (error) {
+      const lost = isBusy(error) ? this.takeOverdue() : this.queue.splice(0)
+      for (const write of lost) write.reject(unavailable('sqlite: no transaction could be started', error))
+      if (this.queue.length > 0) this.wake(1 + Math.random() * 7)
+      else this.settle()
+      return
+    }
+    this.runGroup()
+    this.settle()
+  }
+
+  private runGroup(): void {
+    const done: { write: Write; value: unknown }[] = []
+    const end = performance.now() + GROUP_MAX_MS
+    let taken: Write | undefined
+    try {
+      while (done.length < GROUP_MAX_WRITES && performance.now() < end) {
+        taken = this.queue.shift()
+        if (!taken) break
+        this.exec('SAVEPOINT one')
+        try {
+          const value = taken.work()
+          this.exec('RELEASE one')
+          done.push({ write: taken, value })
+        } catch (error) {
+          // A full disk, for one, ends the whole transaction; what came before in this group is gone then, too.
+          if (!this.handle?.inTransaction) throw error
+          this.exec('ROLLBACK TO one')
+          this.exec('RELEASE one')
+          taken.reject(outward(error))
+        }
+        taken = undefined
+      }
+      this.exec('COMMIT')
+    } catch (error) {
+      this.rollBack()
+      const failure = unavailable('sqlite: the transaction was not committed', error)
+      taken?.reject(failure)
+      for (const { write } of done) write.reject(failure)
+      return
+    }
+    for (const { write, value } of done) write.resolve(value)
+  }
+
+  private settle(): void {
+    this.flushing = false
+    if (this.queue.length > 0) {
+      this.wake()
+      return
+    }
+    this.drained?.()
+    this.drained = undefined
+  }
+
+  private takeOverdue(): Write[] {
+    const before = Date.now() - BUSY_TOTAL_MS
+    const count = this.queue.findIndex((write) => write.since > before)
+    return this.queue.splice(0, count < 0 ? this.queue.length : count)
+  }
+
+  private rollBack(): void {
+    try {
+      if (this.handle?.inTransaction) this.exec('ROLLBACK')
+    } catch {
+      // The transaction is over either way, and the caller throws the error that led here.
+    }
+  }
+
+  private async patiently<T>(work: () => T): Promise<T> {
+    const end = Date.now() + BUSY_TOTAL_MS
+    for (;;) {
+      try {
+        return work()
+      } catch (error) {
+        if (!isBusy(error) || Date.now() > end) throw error
+        await new Promise((resolve) => setTimeout(resolve, 1 + Math.random() * 7))
+      }
+    }
+  }
+
+  private setSynchronous(level: 'FULL' | 'NORMAL'): void {
+    if (this.synchronous === level) return
+    this.exec(`PRAGMA synchronous = ${level}`)
+    this.synchronous = level
+  }
+
+  /** Always finalised: a prepared BEGIN that met a lock would keep its snapshot, and later reads would be stale. */
+  private exec(sql: string): void {
+    this.connected().exec(sql)
+  }
+
+  run(sql: string, ...values: Value[]): number {
+    return this.statement(sql).run(values).changes
+  }
+
+  get(sql: string, ...values: Value[]): Row | undefined {
+    return this.statement(sql).get(values)
+  }
+
+  all(sql: string, ...values: Value[]): Row[] {
+    return this.statement(sql).all(values)
+  }
+
+  private statement(sql: string): Statement {
+    let statement = this.statements.get(sql)
+    if (!statement) {
+      statement = this.connected().prepare(sql) as unknown as Statement
+      this.statements.set(sql, statement)
+    }
+    return statement
+  }
+
+  private connected(): LibsqlDatabase.Database {
+    if (!this.handle) throw unavailable('sqlite: the store is not open')
+    return this.handle
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && /^SQLITE_(BUSY|LOCKED)/.test(String((error as { code?: unknown }).code))
+}
+
+/** Errors of the driver become ours; what a caller's own function threw passes. */
+function outward(error: unknown): unknown {
+  const code = error instanceof Error ? String((error as { code?: unknown }).code) : ''
+  return code.startsWith('SQLITE_') ? unavailable(`sqlite: ${code}`, error) : error
+}

@@ -1,0 +1,53 @@
+import { toKeyText } from '../key-text.js'
+import type { Store, Transaction } from '../store.js'
+import type { SqliteDatabase } from './database.js'
+
+type Methods = Pick<Store, 'createTransaction' | 'claimTransaction' | 'getTransaction'>
+
+/** Not durable against a power cut: an attempt that is lost is started again, and a code that was used stays used at the provider. */
+const DURABLE = false
+
+export function transactionMethods(db: SqliteDatabase): Methods {
+  function find(stateHash: string): { transaction: Transaction; used: boolean } | undefined {
+    const row = db.get('SELECT claimed_at, body FROM transactions WHERE state_hash = ?', toKeyText(stateHash))
+    return row && { transaction: JSON.parse(String(row.body)) as Transaction, used: row.claimed_at !== null }
+  }
+
+  return {
+    createTransaction(transaction, maxOpen) {
+      const { stateHash, tenantId, userId, expiresAt, createdAt } = transaction
+      const user = [toKeyText(tenantId), toKeyText(userId)] as const
+      const body = JSON.stringify(transaction)
+      return db.write(() => {
+        const open = db.get(
+          'SELECT count(*) AS open FROM transactions WHERE tenant_id = ? AND user_id = ? AND expires_at > ? AND claimed_at IS NULL',
+          ...user,
+          createdAt,
+        )
+        if (Number(open?.open) >= maxOpen) return false
+        db.run(
+          'INSERT INTO transactions (state_hash, tenant_id, user_id, expires_at, body) VALUES (?, ?, ?, ?, ?)',
+          toKeyText(stateHash),
+          ...user,
+          expiresAt,
+          body,
+        )
+        return true
+      }, DURABLE)
+    },
+
+    claimTransaction(stateHash, now) {
+      return db.write(() => {
+        const found = find(stateHash)
+        if (!found) return { outcome: 'unknown' }
+        const { transaction, used } = found
+        if (used) return { outcome: 'used', transaction }
+        if (transaction.expiresAt <= now) return { outcome: 'expired', transaction }
+        db.run('UPDATE transactions SET claimed_at = ? WHERE state_hash = ?', now, toKeyText(stateHash))
+        return { outcome: 'claimed', transaction }
+      }, DURABLE)
+    },
+
+    getTransaction: (stateHash) => db.read(() => find(stateHash)?.transaction),
+  }
+}
