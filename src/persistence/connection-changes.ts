@@ -144,7 +144,8 @@ export function released(
 ): ConnectionState | undefined {
   const guard = state.guards[input.token]
   if (!holds(guard, input)) return undefined
-  return withGuard(state, input.token, { ...guard, owner: null, until: 0 })
+  // An owner that stays on record tells the next one that somebody did not finish.
+  return withGuard(state, input.token, { ...guard, owner: input.uncertain ? guard.owner : null, until: 0 })
 }
 
 export function resealed(

@@ -171,7 +171,12 @@ export function connectionMethods(db: SqliteDatabase): Methods {
     },
 
     commitRefresh(input) {
-      return db.write(() => change(input.connectionId, input.event, (state) => refreshed(state, input)))
+      return db.write(() => {
+        const document = change(input.connectionId, input.event, (state) => refreshed(state, input))
+        if (document && input.alsoEvent)
+          addEvent(db, input.alsoEvent, { connectionId: document.id, tenantId: document.tenantId })
+        return document
+      })
     },
 
     async releaseRefreshLease(input) {
