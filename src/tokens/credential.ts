@@ -23,7 +23,7 @@ export interface CredentialOwner {
 
 /** The one place that says how a credential is sealed, so that whoever opens it agrees with whoever sealed it. */
 export function credentialContext(owner: CredentialOwner, token: string): SealContext {
-  return { tenantId: owner.tenantId, provider: owner.provider, connectionId: owner.id, field: `tokens.${token}` }
+  return { tenantId: owner.tenantId, provider: owner.provider, connectionId: owner.id, field: `token:${token}` }
 }
 
 /** Keeps the fields of `Credential` and nothing else of what it is given. */

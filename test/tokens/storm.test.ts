@@ -1,0 +1,156 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { TokensOptions } from '../../src/tokens/access-token.js'
+import { type Acme, acmeDefinition, acmeEntry, startAcme } from './acme.js'
+import { createKit, KEYS, type Kit, type StorePlace, storePlace } from './kit.js'
+
+const ROUNDS = Number(process.env.STORM_ROUNDS ?? 10)
+const PROCESSES = 4
+const CALLERS = 1000
+const worker = fileURLToPath(new URL('worker.js', import.meta.url))
+const built = fileURLToPath(new URL('dist/tokens/access-token.js', new URL('../../', import.meta.url)))
+
+interface Done {
+  type: 'done'
+  tokens: string[]
+  failures: string[]
+}
+
+for (const kind of ['sqlite', 'mongo'] as const) {
+  describe(`a storm of ${PROCESSES} processes with ${CALLERS} callers each, on ${kind}`, () => {
+    let acme: Acme
+    let place: StorePlace & { remove: () => void }
+    let kit: Kit
+    let workers: Worker[] = []
+
+    beforeAll(async () => {
+      if (!process.env.ATOM_DIST && !existsSync(built)) throw new Error('the storm runs the build: npm run build')
+      acme = await startAcme()
+      place = await storePlace(kind)
+      kit = await createKit(acme, place, { now: Date.now })
+      workers = await Promise.all(Array.from({ length: PROCESSES }, () => start(place, acme)))
+    })
+    afterAll(async () => {
+      for (const { child } of workers) child.kill('SIGKILL')
+      await kit.close()
+      await acme.close()
+      place.remove()
+    })
+
+    it(`refreshes once and fails nobody, ${ROUNDS} times over`, { timeout: 20_000 * ROUNDS }, async () => {
+      for (let round = 0; round < ROUNDS; round++) {
+        // A provider from fast to slow, and callers from all at once to spread over it.
+        acme.control.delayMs = Math.random() * 400
+        const { id } = await kit.connect()
+        const before = acme.refreshes.length
+        const spreadMs = round % 2 ? Math.random() * 500 : 0
+        const done = await Promise.all(workers.map((one) => one.storm(id, spreadMs)))
+        expect(done.flatMap(({ failures }) => failures)).toEqual([])
+        expect(acme.refreshes.length - before).toBe(1)
+        const tokens = new Set(done.flatMap(({ tokens }) => tokens))
+        expect(tokens.size).toBe(1)
+        expect(acme.isLive([...tokens][0] ?? '')).toBe(true)
+        expect(acme.isNewest((await kit.credentialOf(id)).refreshToken ?? '')).toBe(true)
+      }
+      acme.control.delayMs = 0
+    })
+
+    it('waits for a provider that is slower than the cache and faster than the timeout', {
+      timeout: 60_000,
+    }, async () => {
+      const patient = await Promise.all(Array.from({ length: 2 }, () => start(place, acme, { cacheMs: 100 })))
+      acme.control.delayMs = 1_500
+      const { id } = await kit.connect()
+      const before = acme.refreshes.length
+      const done = await Promise.all(patient.map((one) => one.storm(id, 1_000)))
+      acme.control.delayMs = 0
+      for (const { child } of patient) child.kill('SIGKILL')
+      expect(done.flatMap(({ failures }) => failures)).toEqual([])
+      expect(acme.refreshes.length - before).toBe(1)
+    })
+
+    it('fails nobody when the process that holds the lease is killed before it sends', {
+      timeout: 60_000,
+    }, async () => {
+      const times = { refreshTimeoutMs: 1_000, leaseMs: 3_000 }
+      const [holder, ...others] = await Promise.all([
+        start(place, acme, times, true),
+        start(place, acme, times),
+        start(place, acme, times),
+      ])
+      const { id } = await kit.connect()
+      const before = acme.refreshes.length
+      const leased = holder.next('leased')
+      void holder.storm(id, 0).catch(() => {})
+      await leased
+      const storms = others.map((one) => one.storm(id, 0))
+      holder.child.kill('SIGKILL')
+      const done = await Promise.all(storms)
+      for (const { child } of others) child.kill('SIGKILL')
+      expect(done.flatMap(({ failures }) => failures)).toEqual([])
+      expect(acme.refreshes.length - before).toBe(1)
+      expect(await kit.store.getConnection(null, id)).toMatchObject({ status: 'active' })
+    })
+
+    it('says rotation_lost, and nothing else, when it is killed between sending and storing', {
+      timeout: 60_000,
+    }, async () => {
+      const times = { refreshTimeoutMs: 1_000, leaseMs: 3_000 }
+      const [holder, other] = await Promise.all([start(place, acme, times), start(place, acme, times)])
+      const { id } = await kit.connect()
+      const before = acme.refreshes.length
+      acme.refreshFaults.push({ kind: 'hang', rotate: true })
+      void holder.storm(id, 0).catch(() => {})
+      await acme.arrived(before + 1)
+      holder.child.kill('SIGKILL')
+      const { failures } = await other.storm(id, 0)
+      other.child.kill('SIGKILL')
+      expect(failures).toHaveLength(CALLERS)
+      expect(new Set(failures.map((failure) => failure.split(':')[0]))).toEqual(new Set(['CONNECTION_NEEDS_REAUTH']))
+      expect(await kit.store.getConnection(null, id)).toMatchObject({ status: 'needs_reauth', cause: 'rotation_lost' })
+      expect(acme.refreshes.length - before).toBe(2)
+    })
+  })
+}
+
+interface Worker {
+  child: ChildProcess
+  next: (type: string) => Promise<unknown>
+  storm: (connectionId: string, spreadMs: number) => Promise<Done>
+}
+
+async function start(
+  place: StorePlace,
+  acme: Acme,
+  options: Partial<TokensOptions> = {},
+  hold = false,
+): Promise<Worker> {
+  const child = fork(worker, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  const next = async (type: string): Promise<unknown> => {
+    for (;;) {
+      const [message] = await Promise.race([
+        once(child, 'message'),
+        once(child, 'exit').then(() => {
+          throw new Error(`the worker ended before it said ${type}`)
+        }),
+      ])
+      if ((message as { type: string }).type === type) return message
+    }
+  }
+  const ready = next('ready')
+  const { definition, client } = acmeEntry(acmeDefinition())
+  child.send({ place, keys: KEYS, origins: acme.origins, definition, client, options, hold })
+  await ready
+  return {
+    child,
+    next,
+    storm: (connectionId, spreadMs) => {
+      const done = next('done') as Promise<Done>
+      child.send({ tenantId: 'tenant-1', connectionId, callers: CALLERS, spreadMs })
+      return done
+    },
+  }
+}
