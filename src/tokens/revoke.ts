@@ -13,6 +13,8 @@ const REVOCATION_LEASE_MS = 120_000
 const LONGEST_PAUSE_MS = 6 * 3_600_000
 /** About four days, with the pauses growing from a minute to six hours. */
 const MOST_ATTEMPTS = 24
+/** No connection's id: all holders count. */
+const NOBODY = '-'
 /** Answers to a revocation that mean there is nothing left to revoke. */
 const GONE = new Set(['expired', 'revoked', 'account_gone', 'not_found'])
 
@@ -68,7 +70,8 @@ export function createRevoker(parts: TokenParts) {
     const about = { connectionId: pending.connectionId, provider: pending.provider }
     try {
       // The provider keeps one grant per account: as long as another connection lives by it, it is not ours to end.
-      const shared = pending.grantKey ? await store.countGrantHolders(pending.grantKey, pending.connectionId) : 0
+      // The connection itself gave its key back; if it holds it again, it was connected again.
+      const shared = pending.grantKey ? await store.countGrantHolders(pending.grantKey, NOBODY) : 0
       if (shared === 0) await revokeAll(pending)
       await store.finishRevocation(pending.id)
       return true
@@ -139,7 +142,7 @@ export function createRevoker(parts: TokenParts) {
       if (!entry.definition.auth.revocation) return false
       if (entry.definition.grant) {
         // Without knowing who else lives by this grant it is better to leave it than to end somebody's connection.
-        if (!grantKey || (await store.countGrantHolders(grantKey, '')) > 0) return false
+        if (!grantKey || (await store.countGrantHolders(grantKey, NOBODY)) > 0) return false
       }
       for (const [name, credential] of Object.entries(grant.tokens))
         await revokeOne(entry, grant.params, name, credential, () => Promise.resolve())
