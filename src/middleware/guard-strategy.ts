@@ -102,8 +102,13 @@ interface OAuth1Client {
 type Limits = Required<GuardOptions>
 type Sink = (error: unknown) => void
 
-function guardOAuth2(client: OAuth2Client, limits: Limits, sink: Sink): OAuth2Client {
+/** A profile is read inside an authenticate: what is guarded there is guarded anew from the original, with a sink of its own. */
+const originals = new WeakMap<object, object>()
+
+function guardOAuth2(given: OAuth2Client, limits: Limits, sink: Sink): OAuth2Client {
+  const client = (originals.get(given) ?? given) as OAuth2Client
   const guarded = Object.create(client) as OAuth2Client
+  originals.set(guarded, client)
   guarded._executeRequest = (library, options, body, callback) => {
     if (client._agent) options.agent = client._agent
     const request = library.request(options)
@@ -122,8 +127,10 @@ function guardOAuth2(client: OAuth2Client, limits: Limits, sink: Sink): OAuth2Cl
   return guarded
 }
 
-function guardOAuth1(client: OAuth1Client, limits: Limits, sink: Sink): OAuth1Client {
+function guardOAuth1(given: OAuth1Client, limits: Limits, sink: Sink): OAuth1Client {
+  const client = (originals.get(given) ?? given) as OAuth1Client
   const guarded = Object.create(client) as OAuth1Client
+  originals.set(guarded, client)
   // What the oauth package makes of a request: it writes, ends, and listens for `response` and `error`.
   guarded._createClient = (...args) => {
     const request = client._createClient.apply(guarded, args)

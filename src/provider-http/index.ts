@@ -1,0 +1,12 @@
+export { type Answer, type Classified, checkHtmlResponse, classifyResponse, type PageInfo } from './classify.js'
+export {
+  createProviderHttp,
+  type DoorAnswer,
+  type DoorRequest,
+  type Endpoint,
+  type OriginMap,
+  type ProviderHttp,
+  type ProviderHttpOptions,
+  type RequestInfo,
+} from './client.js'
+export type { ErrorRules } from './errors.js'
