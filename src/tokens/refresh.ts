@@ -50,12 +50,16 @@ export function createRefresher(
   const flights = new Map<string, Promise<OpenToken>>()
   const running = new Set<Promise<unknown>>()
   let closing = false
-  // The door's own time limit, tightened: the lease has to outlive the request.
-  const http: ProviderHttp = {
-    request: (request) => parts.http.request({ ...request, timeoutMs: refreshTimeoutMs, retries: 0 }),
-    stream: (request) => parts.http.stream(request),
-    browserURL: (url) => parts.http.browserURL(url),
-    close: () => Promise.resolve(),
+  /** The door as one refresh uses it: the lease has to outlive the request, and no text of the provider may carry a secret. */
+  function doorFor({ credential }: OpenToken): ProviderHttp {
+    const known = [credential.accessToken, credential.refreshToken].filter((secret) => secret !== undefined)
+    return {
+      ...parts.http,
+      request: (request) => {
+        const secrets = [...(request.secrets ?? []), ...known]
+        return parts.http.request({ ...request, secrets, timeoutMs: refreshTimeoutMs, retries: 0 })
+      },
+    }
   }
 
   function refresh(old: OpenToken, mustChange: boolean): Promise<OpenToken> {
@@ -180,12 +184,13 @@ export function createRefresher(
     return performance.now() - startedAt + refreshTimeoutMs + slack <= leaseMs
   }
 
-  async function send({ document, entry, name, credential }: OpenToken) {
+  async function send(token: OpenToken) {
+    const { document, entry, name, credential } = token
     const startedAt = performance.now()
     const provider = document.provider
     return telemetry.span('atom.refresh', { provider, connection: document.id }, async () => {
       try {
-        const granted = await refreshToken(http, entry.definition, entry.client, {
+        const granted = await refreshToken(doorFor(token), entry.definition, entry.client, {
           params: document.params,
           credential,
           token: name,
