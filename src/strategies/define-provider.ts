@@ -306,6 +306,11 @@ export interface Resource {
   parent?: string
   /** Only parents for which this is true. */
   parentFilter?: (parent: Record<string, unknown>) => boolean
+  /**
+   * Parents that no answer lists, iterated before those of `parent`, with an `id`. With them a resource can be its own parent: a folder tree
+   * begins with `[{ id: '0' }]`, and `parentFilter` says which of its own records are folders.
+   */
+  roots?: readonly Record<string, unknown>[]
   request: RequestTemplate
   pagination: Pagination
   /** Path of the item list; `''`: the answer itself. A single object counts as a list of one. */

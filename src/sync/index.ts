@@ -1,0 +1,6 @@
+export { type BullmqQueueOptions, createBullmqQueue } from './bullmq-queue.js'
+export { createEmbeddedQueue, type EmbeddedQueueOptions } from './embedded-queue.js'
+export type { Queue, QueueStartOptions } from './queue.js'
+export { type Backfill, type ResourceReceipt, toBackfill } from './receipt.js'
+export type { OnRecords, RecordBatch, RecordContext } from './runner.js'
+export { createSync, type Sync, type SyncOptions } from './sync.js'

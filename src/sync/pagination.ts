@@ -1,0 +1,207 @@
+import { createHash } from 'node:crypto'
+import type { JsonTemplate, PageAnswer, Pagination, RequestTemplate } from '../strategies/define-provider.js'
+import { pick } from '../strategies/template.js'
+
+/** Name under which a cursor enters a template: as a value, so that braces in it are not taken for placeholders. */
+const CURSOR = 'page_cursor'
+
+/** A request, and the values that its templates need beyond those known everywhere. */
+export interface PagedRequest {
+  request: RequestTemplate
+  extra?: Record<string, string>
+}
+
+/**
+ * The request for the page that `state` stands for; `undefined`: the first one.
+ *
+ * A state is JSON: the cursor, the offset, the page number or the address, or whatever a custom style made of it.
+ */
+export function pageRequest(pagination: Pagination, request: RequestTemplate, state: unknown): PagedRequest {
+  if (state === undefined || state === null) return { request: firstPage(pagination, request) }
+  switch (pagination.style) {
+    case 'none':
+      return { request }
+    case 'cursor':
+    case 'last_item':
+      if (pagination.at === 'json' && typeof state === 'number')
+        return { request: withParam(request, 'json', pagination.param, state) }
+      return {
+        request: withParam(request, pagination.at, pagination.param, `{${CURSOR}}`),
+        extra: { [CURSOR]: String(state) },
+      }
+    case 'offset':
+    case 'page':
+      return { request: withParam(request, pagination.at, pagination.param, Number(state)) }
+    case 'link_header':
+    case 'next_url': {
+      // The address has all that the first request asked for. Braces would be read as placeholders; encoded they mean the same.
+      const { query: _, ...rest } = request
+      return { request: { ...rest, url: String(state).replaceAll('{', '%7B').replaceAll('}', '%7D') } }
+    }
+    case 'custom':
+      return { request: pagination.apply(request, state) }
+  }
+}
+
+function firstPage(pagination: Pagination, request: RequestTemplate): RequestTemplate {
+  // Where counting does not begin at the provider's own default, the first request has to say so.
+  if ((pagination.style === 'page' || pagination.style === 'offset') && pagination.start !== undefined)
+    return withParam(request, pagination.at, pagination.param, pagination.start)
+  return request
+}
+
+/** What a page tells about the next one: its state, or `undefined` at the end. */
+export function nextState(pagination: Pagination, answer: PageAnswer & { url: string }): unknown {
+  const { body, items, state } = answer
+  switch (pagination.style) {
+    case 'none':
+      return undefined
+    case 'cursor': {
+      if (pagination.more !== undefined && saysNo(body, pagination.more)) return undefined
+      const next = pick(body, pagination.next)
+      if (typeof next !== 'string' && typeof next !== 'number') return undefined
+      // The same cursor with nothing on the page is how some say that this was all (Box's events).
+      return next === '' || (next === state && items.length === 0) ? undefined : next
+    }
+    case 'last_item': {
+      if (pagination.more !== undefined) {
+        if (saysNo(body, pagination.more)) return undefined
+      } else if (pagination.pageSize !== undefined && items.length < pagination.pageSize) return undefined
+      return chooseItem(items, pagination.field, pagination.pick ?? 'last')
+    }
+    case 'offset': {
+      if (pagination.more !== undefined && saysNo(body, pagination.more)) return undefined
+      const next = Number(state ?? pagination.start ?? 0) + items.length
+      const total = pagination.total === undefined ? undefined : Number(pick(body, pagination.total))
+      if (total !== undefined && Number.isFinite(total)) {
+        if (items.length === 0 || next - (pagination.start ?? 0) >= total) return undefined
+      } else if (items.length === 0 || (pagination.more === undefined && items.length < pagination.pageSize))
+        return undefined
+      return next
+    }
+    case 'page': {
+      const page = Number(state ?? pagination.start ?? 1)
+      if (pagination.more !== undefined) return saysNo(body, pagination.more) ? undefined : page + 1
+      const last = pagination.last === undefined ? undefined : pick(body, pagination.last)
+      // Some name the last page (Xero), some say that this one was it (ClickUp).
+      if (last === true || items.length === 0) return undefined
+      if (typeof last === 'number' || (typeof last === 'string' && /^\d+$/.test(last)))
+        return page >= Number(last) ? undefined : page + 1
+      return items.length < pagination.pageSize ? undefined : page + 1
+    }
+    case 'link_header': {
+      const next = linkTo(answer.headers.link, 'next')
+      return next === undefined ? undefined : absolute(next, answer.url)
+    }
+    case 'next_url': {
+      const next = pick(body, pagination.next)
+      return typeof next === 'string' && next !== '' ? absolute(next, answer.url) : undefined
+    }
+    case 'custom':
+      return pagination.next(answer)?.state
+  }
+}
+
+/** True when the value is there and not true. A number or text counts as true unless it is 0, empty or `false`. */
+function saysNo(body: unknown, path: string): boolean {
+  const more = pick(body, path)
+  return more !== undefined && (!more || more === 'false')
+}
+
+function chooseItem(items: readonly unknown[], field: string, choice: 'last' | 'first' | 'min' | 'max'): unknown {
+  const values = items
+    .map((item) => pick(item, field))
+    .filter((value) => typeof value === 'string' || typeof value === 'number')
+  if (choice === 'last') return values.at(-1)
+  if (choice === 'first') return values[0]
+  return values.reduce<string | number | undefined>((best, value) => {
+    if (best === undefined) return value
+    return (choice === 'max') === compare(value, best) > 0 ? value : best
+  }, undefined)
+}
+
+/** Ids that are numbers in text form (snowflakes) go by their value, others by their characters. */
+function compare(a: string | number, b: string | number): number {
+  if (/^\d+$/.test(String(a)) && /^\d+$/.test(String(b))) {
+    const difference = BigInt(a) - BigInt(b)
+    return difference > 0n ? 1 : difference < 0n ? -1 : 0
+  }
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+function withParam(
+  request: RequestTemplate,
+  at: 'query' | 'json',
+  param: string,
+  value: string | number,
+): RequestTemplate {
+  if (at === 'query') return { ...request, query: { ...request.query, [param]: String(value) } }
+  return { ...request, json: withPath(request.json, param.split('.'), value) }
+}
+
+function withPath(json: JsonTemplate | undefined, path: readonly string[], value: string | number): JsonTemplate {
+  const [name, ...rest] = path
+  if (name === undefined) return value
+  const before =
+    typeof json === 'object' && json !== null && !Array.isArray(json) ? (json as Record<string, JsonTemplate>) : {}
+  return { ...before, [name]: withPath(before[name], rest, value) }
+}
+
+function absolute(next: string, base: string): string {
+  return URL.canParse(next, base) ? new URL(next, base).href : next
+}
+
+/** The target of a relation in a `Link` header (RFC 8288). Commas and semicolons may stand inside `<…>` and quotes. */
+export function linkTo(header: string | undefined, relation: string): string | undefined {
+  if (header === undefined) return undefined
+  for (const [, target, parameters = ''] of header.matchAll(
+    /<([^>]*)>((?:\s*;\s*[^\s=;,]+(?:\s*=\s*(?:"[^"]*"|[^\s;,"]*))?)*)/g,
+  )) {
+    const rel = /;\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]*))/i.exec(parameters)
+    const relations = (rel?.[1] ?? rel?.[2] ?? '').toLowerCase().split(/\s+/)
+    if (relations.includes(relation)) return target
+  }
+  return undefined
+}
+
+/** What is kept of the way so far to notice when it goes in a circle; small, whatever its length. */
+export interface Trail {
+  /** Hash of a state passed before. */
+  mark: string
+  steps: number
+  /** After so many steps the mark moves on. */
+  limit: number
+  /** The last page, and how many in a row were like it. */
+  page: string
+  same: number
+}
+
+const SAME_PAGES = 3
+const EMPTY_PAGES = 1_000
+
+/**
+ * The way with one more page, or `undefined` when it goes in a circle: a state that was there before (Brent's algorithm: found for
+ * circles of any length), or page after page with the same items, or with none.
+ *
+ * @param page - Tells one page from another; empty: there was nothing on it.
+ */
+export function follow(trail: Trail | undefined, state: unknown, page: string): Trail | undefined {
+  const hash = digest(JSON.stringify(state))
+  if (!trail) return { mark: hash, steps: 0, limit: 1, page, same: 1 }
+  if (hash === trail.mark) return undefined
+  const same = page === trail.page ? trail.same + 1 : 1
+  if (same >= (page === '' ? EMPTY_PAGES : SAME_PAGES)) return undefined
+  const steps = trail.steps + 1
+  const moved = steps === trail.limit
+  return {
+    mark: moved ? hash : trail.mark,
+    steps: moved ? 0 : steps,
+    limit: moved ? trail.limit * 2 : trail.limit,
+    page,
+    same,
+  }
+}
+
+function digest(text: string): string {
+  return createHash('sha256').update(text).digest('base64url').slice(0, 16)
+}

@@ -1,0 +1,272 @@
+import { IntegrationError } from '../errors.js'
+import type { StoredRecord } from '../persistence/store.js'
+import type { RequestTemplate, Resource } from '../strategies/define-provider.js'
+import { type Page, type Parent, readPage } from './page.js'
+import { follow, nextState, pageRequest, type Trail } from './pagination.js'
+import { type ParentPosition, type ParentSource, parentsOf } from './parents.js'
+import { sliceWindow, type Window } from './window.js'
+
+/** Where one query (of one parent, if there are parents) goes on. JSON. */
+export interface QueryState {
+  /** Which slice of the window. */
+  slice: number
+  /** State of the pagination; absent: the first page. */
+  state?: unknown
+  /** The query was started again from here instead of the slice's start. */
+  since?: number
+  /** Items since the query started. */
+  items: number
+  /** Records counted since the query started: it would count them again from its start. */
+  counted: number
+  newest?: number
+  restarts: number
+  trail?: Trail
+}
+
+/** Where a resource goes on. JSON, saved with every page. */
+export interface Position {
+  parents?: ParentPosition
+  /** The parent that is being read. */
+  parent?: string
+  query?: QueryState
+}
+
+/** A page in its place: what to write, and where to go on once it is written. */
+export interface ReadPage {
+  records: StoredRecord[]
+  deletes: string[]
+  /** Answers that were read: 1, or 0 where a parent was passed over. */
+  pages: number
+  /** What it adds to the count: records, less those that a restarted query had counted already. */
+  counted: number
+  unreadable: number
+  newest?: number
+  oldest?: number
+  position: Position
+  /** With `commit: 'set'`: this is the last page of its set. */
+  endsSet: boolean
+  /** The query began anew: what was kept of its set is void. */
+  restarted: boolean
+  /** Why a parent was passed over, or what the provider withheld. */
+  skippedParent?: unknown
+  note?: string
+}
+
+/** What the provider answered to one request. */
+export interface Reply {
+  headers: Readonly<Record<string, string>>
+  body: unknown
+  url: string
+}
+
+export interface RequestScope {
+  since: Date
+  now: Date
+  parent?: unknown
+  extra?: Record<string, string>
+}
+
+export interface ReaderOptions {
+  resource: Resource
+  /** Without overlap. */
+  window: Window
+  from: Position | undefined
+  source: ParentSource
+  call(request: RequestTemplate, scope: RequestScope): Promise<Reply>
+  /** Most parents that are asked for at the same time. */
+  concurrency: number
+  /** True for an error that passes over one parent. */
+  skipsParent(error: unknown): boolean
+}
+
+/** After so many restarts that brought nothing new, the provider's cursors end faster than a page can be read. */
+const MAX_RESTARTS = 5
+const SECOND = 1_000
+
+/** Reads a resource page by page, in order. Asking for the next page before the last one is written is safe: it only reads ahead. */
+export async function* readResource(options: ReaderOptions): AsyncGenerator<ReadPage> {
+  const { resource, from, source } = options
+  if (resource.parent === undefined) {
+    for await (const page of readQueries(options, undefined, from?.query)) {
+      const { query, ...rest } = page
+      yield { ...rest, position: query ? { query } : {} }
+    }
+    return
+  }
+
+  // A resource that is its own parent finds its next parents in what it writes, so nothing is read ahead.
+  const ahead = resource.parent === resource.name ? 1 : options.concurrency
+  const parents = parentsOf(source, resource, from?.parents)
+  const started: { parent: Parent; before: Position; position: ParentPosition; pages: Pages; first: FirstPage }[] = []
+  let before = from?.parents
+  let more = true
+  for (;;) {
+    while (more && started.length < ahead) {
+      const next = await parents.next()
+      if (next.done) {
+        more = false
+        break
+      }
+      const { parent, position } = next.value
+      const query = parent.id === from?.parent ? from.query : undefined
+      const pages = readQueries(options, parent, query)
+      const first = pages.next()
+      // Looked at in its turn; until then a failure is not unhandled.
+      first.catch(() => {})
+      started.push({ parent, before: { parents: before ?? {} }, position, pages, first })
+      before = position
+    }
+    const head = started.shift()
+    if (!head) return
+    try {
+      for (let page = await head.first; !page.done; page = await head.pages.next()) {
+        const { query, ...rest } = page.value
+        const position = query ? { ...head.before, parent: head.parent.id, query } : { parents: head.position }
+        yield { ...rest, position }
+      }
+    } catch (error) {
+      if (!options.skipsParent(error)) throw error
+      yield { ...NOTHING, position: { parents: head.position }, skippedParent: error }
+    }
+  }
+}
+
+type QueriedPage = Omit<ReadPage, 'position'> & { query: QueryState | undefined }
+type Pages = AsyncGenerator<QueriedPage>
+type FirstPage = Promise<IteratorResult<QueriedPage>>
+
+const NOTHING: Omit<ReadPage, 'position'> = {
+  records: [],
+  deletes: [],
+  pages: 0,
+  counted: 0,
+  unreadable: 0,
+  endsSet: true,
+  // What was read of its set is void.
+  restarted: true,
+}
+
+/** All pages of one parent, or of a resource without parents: slice by slice, each to its end. */
+async function* readQueries(
+  options: ReaderOptions,
+  parent: Parent | undefined,
+  from: QueryState | undefined,
+): AsyncGenerator<QueriedPage> {
+  const { resource, window } = options
+  const overlap = (resource.overlapSeconds ?? 0) * SECOND
+  const slices = sliceWindow(window, resource.sliceDays)
+  let query: QueryState = from ?? { slice: 0, items: 0, counted: 0, restarts: 0 }
+  /** Records of the page before that a restarted query reads, and would count, again. */
+  let takeBack = 0
+  let restarted = false
+  let before: Page | undefined
+
+  for (;;) {
+    const slice = slices[query.slice] ?? (slices.at(-1) as Window)
+    const since = query.since ?? slice.from - overlap
+    const { request, extra } = pageRequest(resource.pagination, resource.request, query.state)
+    const scope: RequestScope = { since: new Date(since), now: new Date(slice.to) }
+    let reply: Reply
+    try {
+      reply = await options.call(request, {
+        ...scope,
+        ...(parent && { parent: parent.data }),
+        ...(extra && { extra }),
+      })
+    } catch (error) {
+      if (!isCursorExpired(error) || query.state === undefined || query.restarts >= MAX_RESTARTS) throw error
+      const again = restart(resource, query, since)
+      takeBack = again.since === query.since ? takeBack + query.counted : countSince(before, again.since)
+      restarted = true
+      query = again
+      continue
+    }
+
+    const page = readPage(resource, reply.body, parent, window.from - overlap)
+    const answer = {
+      body: reply.body,
+      headers: reply.headers,
+      url: reply.url,
+      items: page.items,
+      state: query.state,
+      window: { from: new Date(since), to: scope.now },
+    }
+    const state = page.beyondEdge ? undefined : nextState(resource.pagination, answer)
+    const trail = state === undefined ? undefined : follow(query.trail, state, page.key)
+    if (state !== undefined && !trail)
+      throw new IntegrationError('PROVIDER_BAD_RESPONSE', `The pages of ${resource.name} go in a circle.`)
+
+    let counted = page.records.length - takeBack
+    const seen: QueryState = {
+      ...query,
+      items: query.items + page.items.length,
+      newest: page.newest === undefined ? query.newest : Math.max(page.newest, query.newest ?? page.newest),
+    }
+    let next: QueryState | undefined
+    let note: string | undefined
+    if (isCapped(resource, seen.items, reply.body)) {
+      const again = beyondCap(seen, since)
+      note = again.note
+      next = again.query
+      if (next) counted -= countSince(page, next.since)
+    } else if (state !== undefined)
+      next = { ...seen, counted: query.counted + counted + takeBack, state, ...(trail && { trail }) }
+    if (!next && query.slice + 1 < slices.length) next = { slice: query.slice + 1, items: 0, counted: 0, restarts: 0 }
+
+    yield {
+      records: page.records,
+      deletes: page.deletes,
+      pages: 1,
+      counted,
+      unreadable: page.unreadable,
+      ...(page.newest !== undefined && { newest: page.newest }),
+      ...(page.oldest !== undefined && { oldest: page.oldest }),
+      query: next,
+      endsSet: next === undefined,
+      restarted,
+      ...(note !== undefined && { note }),
+    }
+    if (!next) return
+    query = next
+    before = page
+    takeBack = 0
+    restarted = false
+  }
+}
+
+function isCursorExpired(error: unknown): boolean {
+  return error instanceof IntegrationError && error.fault === 'cursor_expired'
+}
+
+/**
+ * The cursor is gone. Where the list goes from old to new and the server filters, the query goes on from the newest time seen, and what has
+ * that time is read again; anywhere else it begins anew.
+ */
+function restart(resource: Resource, query: QueryState, since: number): QueryState & { since?: number } {
+  const { state: _, trail: __, ...rest } = query
+  const resumable = resource.order === 'asc' && resource.filter === 'server' && resource.commit !== 'set'
+  if (resumable && query.newest !== undefined && query.newest - 1 > since)
+    return { ...rest, since: query.newest - 1, items: 0, counted: 0, restarts: 0 }
+  return { ...rest, items: 0, counted: 0, restarts: query.restarts + 1 }
+}
+
+function isCapped({ restartAfter }: Resource, items: number, body: unknown): boolean {
+  if (!restartAfter) return false
+  return (restartAfter.items !== undefined && items >= restartAfter.items) || restartAfter.when?.(body) === true
+}
+
+/** One query shows no more: the next begins at the newest time seen, one millisecond early for servers that compare by "greater". */
+function beyondCap(query: QueryState, since: number): { query?: QueryState; note?: string } {
+  const { state: _, trail: __, ...rest } = query
+  if (query.newest === undefined)
+    return { note: 'One query shows only a part, and the items carry no time to go on from.' }
+  if (query.newest - 1 > since) return { query: { ...rest, since: query.newest - 1, items: 0, counted: 0 } }
+  // More items with one time than a query shows: the rest of them cannot be asked for.
+  const note = 'More items have the same time than one query shows; some of them may be missing.'
+  return { query: { ...rest, since: since + SECOND, newest: since + SECOND, items: 0, counted: 0 }, note }
+}
+
+function countSince(page: Page | undefined, since: number | undefined): number {
+  if (!page || since === undefined) return 0
+  return page.records.filter(({ timestamp }) => timestamp !== null && Date.parse(timestamp) >= since).length
+}

@@ -1,0 +1,69 @@
+import type { TimestampFormat } from '../strategies/define-provider.js'
+
+/** Milliseconds since 1970, both ends. */
+export interface Window {
+  from: number
+  to: number
+}
+
+const MINUTE = 60_000
+const DAY = 24 * 60 * MINUTE
+
+/** Most months that a backfill may reach back. */
+export const MAX_MONTHS = 36
+
+/** The last `months` calendar months (UTC) before `at`, cut to the minute, so that what asks twice within it asks for the same. */
+export function windowBefore(at: number, months: number): Window {
+  const to = cutToMinute(at)
+  return { from: monthsBefore(to, months), to }
+}
+
+export function cutToMinute(at: number): number {
+  return Math.floor(at / MINUTE) * MINUTE
+}
+
+/** The same time of day, so many calendar months earlier; a day that the month lacks (31 May - 3) becomes its last. */
+export function monthsBefore(at: number, months: number): number {
+  const date = new Date(at)
+  const first = Date.UTC(date.getUTCFullYear(), date.getUTCMonth() - months, 1)
+  const days = new Date(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() - months + 1, 0)).getUTCDate()
+  const timeOfDay = ((at % DAY) + DAY) % DAY
+  return first + (Math.min(date.getUTCDate(), days) - 1) * DAY + timeOfDay
+}
+
+/** The window in pieces of at most `days`, oldest first, without gaps; each begins where the one before ends. */
+export function sliceWindow({ from, to }: Window, days: number | undefined): Window[] {
+  if (days === undefined || to - from <= days * DAY) return [{ from, to }]
+  const slices: Window[] = []
+  for (let start = from; start < to; start += days * DAY)
+    slices.push({ from: start, to: Math.min(to, start + days * DAY) })
+  return slices
+}
+
+/** Milliseconds since 1970, or `undefined` for what is no time in this format. */
+export function parseTimestamp(value: unknown, format: TimestampFormat): number | undefined {
+  if (format === 'unix' || format === 'unix_ms') {
+    if (typeof value !== 'number' && (typeof value !== 'string' || value.trim() === '')) return undefined
+    const milliseconds = Number(value) * (format === 'unix' ? 1000 : 1)
+    return inRange(Math.floor(milliseconds))
+  }
+  if (typeof value !== 'string') return undefined
+  if (format === 'rfc2822') return inRange(Date.parse(value))
+  return inRange(Date.parse(toStrictISO(value.trim())))
+}
+
+/** Date.parse would read a time without zone as local time, and is not bound to know `+0200`. */
+function toStrictISO(text: string): string {
+  const found = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?) ?(Z|z|[+-]\d\d:?\d\d)?)?$/.exec(text)
+  if (!found) return text
+  const [, date, time, zone = 'Z'] = found
+  return time ? `${date}T${time}${zone.toUpperCase().replace(/^([+-]\d\d)(\d\d)$/, '$1:$2')}` : `${date}T00:00:00Z`
+}
+
+function inRange(milliseconds: number): number | undefined {
+  return Math.abs(milliseconds) <= 8.64e15 ? milliseconds : undefined
+}
+
+export function toISO(milliseconds: number): string {
+  return new Date(milliseconds).toISOString()
+}
