@@ -6,7 +6,7 @@ import { type Classified, classifyResponse } from './classify.js'
 import type { ErrorRules } from './errors.js'
 import {
   createOriginMapper,
-  isAllowed,
+  isAllowedOrigin,
   isPrivateAddress,
   literalAddress,
   type OriginMap,
@@ -81,6 +81,8 @@ export interface DoorAnswer {
   headers: Record<string, string>
   /** Parsed; a text for `expect: 'text'`; `undefined` where an empty answer is in order. */
   body: unknown
+  /** As it came: numbers that JSON.parse would round are whole in it. */
+  readonly text: string
   url: string
 }
 
@@ -285,7 +287,7 @@ function where({ provider, endpoint, method, url, secrets }: DoorRequest): strin
 
 function checkURL(request: DoorRequest, url: string): URL {
   const target = URL.canParse(url) ? new URL(url) : undefined
-  if (target && isAllowed(target, request.origins)) return target
+  if (target && isAllowedOrigin(target, request.origins)) return target
   throw refused(
     request,
     `${target ? redactText(target.origin, request.secrets) : 'what is no URL'} is no origin of this connection`,
@@ -340,25 +342,31 @@ async function readAll(reply: Reply, limit: number, request: DoorRequest): Promi
 /** Success, or the error that the answer is. */
 function judge(request: DoorRequest, reply: Reply, bytes: Buffer, now: number): DoorAnswer {
   const { status, headers, url } = reply
-  const answer = { status, headers, url }
+  const answer = {
+    status,
+    headers,
+    url,
+    get text() {
+      return bytes.toString('utf8')
+    },
+  }
   const ok = status >= 200 && status <= 299
   const expect = request.expect ?? 'json'
   if (bytes.length === 0 && ok) {
-    if (request.method === 'DELETE' || request.endpoint === 'revoke') return { ...answer, body: undefined }
+    if (request.method === 'DELETE' || request.endpoint === 'revoke') return Object.assign(answer, { body: undefined })
     throw badResponse(request, reply, 'with an empty body', now)
   }
   const found = classifyResponse({ status, headers, body: bytes })
   if (found.kind === 'html_error') throw htmlResponse(request, reply, found.page, now)
   const body = found.kind === 'json' ? found.value : bytes.toString('utf8')
   if (!ok || request.errors?.failed?.(body)) throw providerError(request, reply, body, now)
-  if (expect === 'text') return { ...answer, body: bytes.toString('utf8') }
+  if (expect === 'text') return Object.assign(answer, { body: answer.text })
   if (expect === 'form')
-    return {
-      ...answer,
+    return Object.assign(answer, {
       body: found.kind === 'json' ? body : Object.fromEntries(new URLSearchParams(String(body).trim())),
-    }
+    })
   if (found.kind !== 'json') throw badResponse(request, reply, 'without JSON', now)
-  return { ...answer, body }
+  return Object.assign(answer, { body })
 }
 
 function badResponse(request: DoorRequest, reply: Reply, what: string, now: number): IntegrationError {

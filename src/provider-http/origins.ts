@@ -13,7 +13,7 @@ export interface OriginMap {
  * Whether `url` may be asked: https, without user or password, its origin in the list. `https://*.example.com` stands for exactly one
  * label.
  */
-export function isAllowed(url: URL, origins: readonly string[]): boolean {
+export function isAllowedOrigin(url: URL, origins: readonly string[]): boolean {
   if (url.protocol !== 'https:' || url.username !== '' || url.password !== '') return false
   for (const origin of origins)
     if (origin === url.origin || (origin.includes('*') && matches(origin, url.origin))) return true

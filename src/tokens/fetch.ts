@@ -4,9 +4,9 @@ import { IntegrationError } from '../errors.js'
 import type { ConnectionCause, ConnectionDocument } from '../persistence/store.js'
 import type { DoorAnswer, DoorRequest } from '../provider-http/client.js'
 import { isAllowedOrigin } from '../provider-http/origins.js'
-import { authorizedRequest, callProvider } from '../strategies/call.js'
+import { authorizedRequest, callProvider, scopeOf } from '../strategies/call.js'
 import type { Api, RequestTemplate } from '../strategies/define-provider.js'
-import { allowedOrigins, fill } from '../strategies/template.js'
+import { allowedOrigins, fillURL } from '../strategies/template.js'
 import type { CallOptions } from './access-token.js'
 import { hasChanged } from './judge.js'
 import {
@@ -177,7 +177,7 @@ export function createApi(parts: TokenParts, access: Access) {
   /** The absolute URL of a request, refused unless it belongs to this connection's provider. */
   function targetOf(document: ConnectionDocument, url: string): string {
     const { definition, client } = entryOf(parts, document.provider)
-    const scope = { params: { ...client.params, ...document.params }, env: client.env, clientId: client.clientId }
+    const scope = scopeOf(definition, client, { params: document.params })
     const refuse = (why: string) =>
       new IntegrationError('PROVIDER_ORIGIN_REFUSED', `${why} is not an address of ${definition.name}`, {
         provider: definition.name,
@@ -185,14 +185,13 @@ export function createApi(parts: TokenParts, access: Access) {
     // `//host` would name another host, and URL parsers drop line breaks and read backslashes as slashes.
     if (typeof url !== 'string' || /^[/\\]{2}|\p{Cc}/u.test(url)) throw refuse('this')
     const isAbsolute = /^[a-z][a-z0-9+.-]*:/i.test(url)
-    const base = fill(definition.api.baseURL, scope).replace(/\/$/, '')
+    const base = fillURL(definition.api.baseURL, scope).replace(/\/$/, '')
     const text = isAbsolute ? url : `${base}${/^[/?]/.test(url) ? '' : '/'}${url}`
     if (!URL.canParse(text)) throw refuse('this')
     const target = new URL(text)
     target.hash = ''
     if (target.username || target.password || target.protocol !== 'https:') throw refuse(target.origin)
-    const origins = [...allowedOrigins(definition, scope), new URL(base).origin]
-    if (!isAllowedOrigin(target, origins)) throw refuse(target.origin)
+    if (!isAllowedOrigin(target, allowedOrigins(definition, scope))) throw refuse(target.origin)
     return target.href
   }
 
@@ -232,6 +231,8 @@ function headersOf(given: FetchInit['headers']): Record<string, string> {
 async function bodyOf(given: FetchInit['body'], headers: Record<string, string>): Promise<Body> {
   if (given === undefined || given === null) return undefined
   if (given instanceof Readable) return given
+  // Stays a text: where a provider wants its credentials in the JSON (Plaid), they are added to it.
+  if (typeof given === 'string') return given
   if (given instanceof ReadableStream) return Readable.fromWeb(given as ReadableStream)
   const probe = new Response(given)
   const type = probe.headers.get('content-type')
@@ -239,12 +240,12 @@ async function bodyOf(given: FetchInit['body'], headers: Record<string, string>)
   return new Uint8Array(await probe.arrayBuffer())
 }
 
-function responseOf({ status, headers, body, text, url }: DoorAnswer & { text?: string }): Response {
+function responseOf({ status, headers, body, text, url }: DoorAnswer): Response {
   const kept = new Headers(headers)
   // They speak of the bytes on the wire, which were decoded.
   kept.delete('content-encoding')
   kept.delete('content-length')
-  const content = NO_BODY.has(status) ? null : (text ?? (body === undefined ? null : JSON.stringify(body)))
+  const content = NO_BODY.has(status) ? null : body === undefined ? null : text
   const response = new Response(content, { status, headers: kept })
   Object.defineProperty(response, 'url', { value: url })
   return response

@@ -1,0 +1,180 @@
+import type { DoorAnswer, DoorRequest, Endpoint, ProviderHttp } from '../provider-http/client.js'
+import type { ErrorRules } from '../provider-http/errors.js'
+import type { Credential } from '../tokens/credential.js'
+import type { ProviderDefinition, RequestTemplate, Resource } from './define-provider.js'
+import { allowedOrigins, type BuiltRequest, buildRequest, fillRecord, type Scope, withQuery } from './template.js'
+
+/** What the operator set for a provider. */
+export interface ClientConfig {
+  clientId: string
+  clientSecret: string
+  /** Further variables, `{env.NAME}` in templates. */
+  env: Readonly<Record<string, string>>
+  /** Parameters that the operator fixes (`from: 'config'`). */
+  params: Readonly<Record<string, string>>
+  /** Instead of the definition's default scopes. */
+  scopes?: readonly string[]
+  /** For providers whose PKCE is opt-in. */
+  pkce?: boolean
+  redirectURI: string
+  /** As providers show it. */
+  appName: string
+}
+
+/** Whose request it is. */
+export interface CallOwner {
+  params: Readonly<Record<string, string>>
+  credential?: Credential
+}
+
+export interface CallOptions extends CallOwner {
+  request: RequestTemplate
+  endpoint: Endpoint
+  scope?: Partial<Scope>
+  /** The resource that is read: its own rate limit counts too, and its POSTs are reads. */
+  resource?: Resource
+  /** Whose rate limit counts: the connection's id. */
+  limitKey?: string
+  retries?: number
+  errors?: ErrorRules
+  expect?: DoorRequest['expect']
+  signal?: AbortSignal
+}
+
+const BEARER = { headers: { authorization: 'Bearer {access_token}' } } as const
+const CONCURRENCY = 4
+
+/** Placeholders of a connection's requests. */
+export function scopeOf(
+  definition: ProviderDefinition,
+  client: ClientConfig,
+  { params, credential }: CallOwner,
+  more: Partial<Scope> = {},
+): Scope {
+  const known = { ...client.params, ...params }
+  return {
+    env: client.env,
+    clientId: client.clientId,
+    clientSecret: client.clientSecret,
+    ...(credential && { accessToken: credential.accessToken }),
+    ...more,
+    params: { ...known, ...definition.derive?.(known), ...more.params },
+    extra: { app_name: client.appName, redirect_uri: client.redirectURI, ...credential?.secrets, ...more.extra },
+  }
+}
+
+/** Sends a request of the definition through the door, authenticated as the definition says. */
+export function callProvider(
+  http: ProviderHttp,
+  definition: ProviderDefinition,
+  client: ClientConfig,
+  options: CallOptions,
+): Promise<DoorAnswer> {
+  const scope = scopeOf(definition, client, options, options.scope)
+  const built = buildRequest(options.request, scope)
+  const { resource, limitKey } = options
+  const request: DoorRequest =
+    (options.request.auth ?? 'token') === 'token'
+      ? authorize(definition, built, scope, options)
+      : { ...base(definition, scope, options), ...clientBasic(options.request, client, built) }
+  request.endpoint = options.endpoint
+  if (options.errors) request.errors = options.errors
+  if (options.expect) request.expect = options.expect
+  if (options.signal) request.signal = options.signal
+  if (options.retries !== undefined) request.retries = options.retries
+  else if (resource) request.retries = 2
+  if (limitKey !== undefined) {
+    const { rateLimit, concurrency = CONCURRENCY } = definition.api
+    // A resource with a limit of its own has a budget of its own (Slack's tiers).
+    const rule = resource?.rateLimit ?? rateLimit
+    request.limit = {
+      key: resource?.rateLimit ? `${limitKey} ${resource.name}` : limitKey,
+      rules: rule ? [rule] : [],
+      concurrency,
+    }
+  }
+  return http.request(request)
+}
+
+/** The parts of a request to the provider's API with the connection's credentials on it, ready for the door. */
+export function authorizedRequest<B extends DoorRequest['body']>(
+  definition: ProviderDefinition,
+  client: ClientConfig,
+  owner: CallOwner,
+  request: { method: string; url: string; headers?: Record<string, string>; body?: B },
+): DoorRequest {
+  const scope = scopeOf(definition, client, owner)
+  return authorize(definition, { ...request, headers: request.headers ?? {} }, scope, owner)
+}
+
+function base(
+  definition: ProviderDefinition,
+  scope: Scope,
+  { credential }: CallOwner,
+): Omit<DoorRequest, 'method' | 'url'> {
+  return {
+    provider: definition.name,
+    endpoint: 'api',
+    origins: allowedOrigins(definition, scope),
+    secrets: [
+      credential?.accessToken,
+      credential?.refreshToken,
+      credential?.tokenSecret,
+      scope.clientSecret,
+      ...Object.values(credential?.secrets ?? {}),
+    ].filter((secret) => secret !== undefined && secret !== '') as string[],
+    ...(definition.api.errors && { errors: definition.api.errors }),
+  }
+}
+
+function authorize(
+  definition: ProviderDefinition,
+  request: { method: string; url: string; headers: Record<string, string>; body?: DoorRequest['body'] },
+  scope: Scope,
+  owner: CallOwner,
+): DoorRequest {
+  const auth: NonNullable<ProviderDefinition['api']['auth']> = definition.api.auth ?? BEARER
+  const { body } = request
+  const built: DoorRequest = {
+    ...base(definition, scope, owner),
+    method: request.method,
+    url: auth.query ? withQuery(request.url, auth.query, scope) : request.url,
+    headers: {
+      ...lowerCase(fillRecord(definition.api.headers ?? {}, scope)),
+      ...request.headers,
+      ...(auth.headers && lowerCase(fillRecord(auth.headers, scope))),
+    },
+  }
+  if (body !== undefined)
+    built.body = auth.json && typeof body === 'string' ? mergeJson(body, fillRecord(auth.json, scope)) : body
+  return built
+}
+
+function mergeJson(body: string, more: Record<string, string>): string {
+  try {
+    const value: unknown = JSON.parse(body)
+    return value !== null && typeof value === 'object' && !Array.isArray(value)
+      ? JSON.stringify({ ...value, ...more })
+      : body
+  } catch {
+    return body
+  }
+}
+
+function lowerCase(headers: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+}
+
+function clientBasic(template: RequestTemplate, client: ClientConfig, built: BuiltRequest): BuiltRequest {
+  if (template.auth !== 'client_basic') return built
+  return { ...built, headers: { ...built.headers, authorization: basicAuth(client) } }
+}
+
+/** RFC 6749 §2.3.1: id and secret are form-encoded before they are joined. */
+export function basicAuth({ clientId, clientSecret }: Pick<ClientConfig, 'clientId' | 'clientSecret'>): string {
+  const encode = (text: string) =>
+    encodeURIComponent(text)
+      .replaceAll('%20', '+')
+      .replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
+  return `Basic ${Buffer.from(`${encode(clientId)}:${encode(clientSecret)}`).toString('base64')}`
+}

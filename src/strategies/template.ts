@@ -1,0 +1,232 @@
+import type { JsonTemplate, OneOrMore, Path, ProviderDefinition, RequestTemplate, Template } from './define-provider.js'
+
+/** What placeholders are filled from. */
+export interface Scope {
+  params: Readonly<Record<string, string>>
+  env?: Readonly<Record<string, string>>
+  clientId?: string
+  clientSecret?: string
+  accessToken?: string
+  since?: Date
+  now?: Date
+  /** The parent record; its own parent under `parent`. */
+  parent?: unknown
+  /** Further values by placeholder name: `redirect_uri`, `link_token`, … */
+  extra?: Readonly<Record<string, string>>
+}
+
+export interface BuiltRequest {
+  method: string
+  url: string
+  /** Names in lower case. */
+  headers: Record<string, string>
+  body?: string
+}
+
+/** A placeholder; `{+name}` in a path keeps the slashes of its value. */
+const PLACEHOLDER = /\{(\+?)([A-Za-z_][\w.]*)\}/g
+const ONLY_PLACEHOLDER = /^\{\+?([A-Za-z_][\w.]*)\}$/
+
+/** The value at a dotted path, own properties only; of several paths the first that is there. `null` counts as missing. */
+export function pick(value: unknown, path: OneOrMore<Path>): unknown {
+  for (const one of typeof path === 'string' ? [path] : path) {
+    let found: unknown = value
+    if (one !== '') {
+      for (const key of one.split('.')) {
+        found =
+          found !== null && typeof found === 'object' && Object.hasOwn(found, key)
+            ? (found as Record<string, unknown>)[key]
+            : undefined
+      }
+    }
+    if (found !== undefined && found !== null) return found
+  }
+  return undefined
+}
+
+/** Like `pick`, for ids and names: a string that is not empty, or a number as text. */
+export function pickString(value: unknown, path: OneOrMore<Path>): string | undefined {
+  for (const one of typeof path === 'string' ? [path] : path) {
+    const found = pick(value, one)
+    if (typeof found === 'string' && found !== '') return found
+    if (typeof found === 'number' || typeof found === 'bigint') return String(found)
+  }
+  return undefined
+}
+
+/** Fills a template as it stands, without encoding. What is not known becomes empty. */
+export function fill(template: Template, scope: Scope): string {
+  if (!template.includes('{')) return template
+  return template.replace(PLACEHOLDER, (_whole, _plus, name: string) => lookUp(name, scope) ?? '')
+}
+
+/** Fills a URL: raw up to the path, because patterns were checked there; percent-encoded from the path on. */
+export function fillURL(template: Template, scope: Scope): string {
+  if (!template.includes('{')) return template
+  const pathStart = pathIndex(template)
+  return template.replace(PLACEHOLDER, (_whole, plus: string, name: string, index: number) => {
+    const value = lookUp(name, scope) ?? ''
+    if (index < pathStart) return value
+    const encoded = encodeURIComponent(value)
+    return plus ? encoded.replaceAll('%2F', '/') : encoded
+  })
+}
+
+function pathIndex(template: string): number {
+  if (template.startsWith('{')) return template.indexOf('}')
+  const slash = template.indexOf('/', template.indexOf('://') + 3)
+  return slash === -1 ? template.length : slash
+}
+
+/** Fills a whole request. Values that are one unknown placeholder are left out with their name. */
+export function buildRequest(template: RequestTemplate, scope: Scope): BuiltRequest {
+  const headers: Record<string, string> = {}
+  for (const [name, value] of Object.entries(template.headers ?? {})) {
+    const filled = fillOptional(value, scope)
+    if (filled !== undefined) headers[name.toLowerCase()] = filled
+  }
+  const request: BuiltRequest = {
+    method: template.method,
+    url: withQuery(fillURL(template.url, scope), template.query, scope),
+    headers,
+  }
+  if (template.json !== undefined) {
+    headers['content-type'] ??= 'application/json'
+    request.body = JSON.stringify(fillJson(template.json, scope))
+  } else if (template.form) {
+    headers['content-type'] ??= 'application/x-www-form-urlencoded'
+    request.body = new URLSearchParams(fillRecord(template.form, scope)).toString()
+  }
+  return request
+}
+
+/** Fills every value; what is one unknown placeholder is left out. */
+export function fillRecord(templates: Readonly<Record<string, Template>>, scope: Scope): Record<string, string> {
+  const filled: Record<string, string> = {}
+  for (const [name, template] of Object.entries(templates)) {
+    const value = fillOptional(template, scope)
+    if (value !== undefined) filled[name] = value
+  }
+  return filled
+}
+
+/** Adds parameters to a URL that may have some already. */
+export function withQuery(
+  url: string,
+  query: Readonly<Record<string, OneOrMore<Template>>> | undefined,
+  scope: Scope,
+): string {
+  const search = new URLSearchParams()
+  for (const [name, value] of Object.entries(query ?? {})) {
+    for (const one of typeof value === 'string' ? [value] : value) {
+      const filled = fillOptional(one, scope)
+      if (filled !== undefined) search.append(name, filled)
+    }
+  }
+  const text = search.toString()
+  return text === '' ? url : `${url}${url.includes('?') ? '&' : '?'}${text}`
+}
+
+function fillOptional(template: Template, scope: Scope): string | undefined {
+  const only = ONLY_PLACEHOLDER.exec(template)
+  return only ? lookUp(only[1] as string, scope) : fill(template, scope)
+}
+
+function fillJson(template: JsonTemplate, scope: Scope): unknown {
+  if (typeof template === 'string') return fillOptional(template, scope)
+  if (template === null || typeof template !== 'object') return template
+  if (Array.isArray(template)) return template.map((item) => fillJson(item as JsonTemplate, scope))
+  return Object.fromEntries(
+    Object.entries(template)
+      .map(([key, value]) => [key, fillJson(value as JsonTemplate, scope)] as const)
+      .filter(([, value]) => value !== undefined),
+  )
+}
+
+function lookUp(name: string, scope: Scope): string | undefined {
+  const dot = name.indexOf('.')
+  if (dot !== -1) {
+    const rest = name.slice(dot + 1)
+    const first = name.slice(0, dot)
+    if (first === 'since') return scope.since && formatDate(scope.since, rest)
+    if (first === 'now') return scope.now && formatDate(scope.now, rest)
+    if (first === 'env') return scope.env?.[rest]
+    if (first === 'parent') return pickString(scope.parent, rest)
+    return undefined
+  }
+  if (name === 'client_id') return scope.clientId
+  if (name === 'client_secret') return scope.clientSecret
+  if (name === 'access_token') return scope.accessToken
+  const own = (values: Readonly<Record<string, string>> | undefined) =>
+    values && Object.hasOwn(values, name) ? values[name] : undefined
+  return own(scope.extra) ?? own(scope.params)
+}
+
+/** A moment in the form that a provider asks for. Always UTC. */
+export function formatDate(date: Date, format: string): string {
+  const iso = date.toISOString()
+  switch (format) {
+    case 'unix':
+      return String(Math.floor(date.getTime() / 1000))
+    case 'unix_ms':
+      return String(date.getTime())
+    case 'iso8601':
+      return iso.replace(/\.\d{3}Z$/, 'Z')
+    case 'date':
+      return iso.slice(0, 10)
+    case 'date_time_minutes':
+      return iso.slice(0, 16).replace('T', ' ')
+    default:
+      throw new TypeError(`a template asks for the unknown date format "${format}"`)
+  }
+}
+
+/** URL templates of a definition, cut to their origin, each once. */
+const originTemplates = new WeakMap<ProviderDefinition, readonly string[]>()
+
+/**
+ * Where requests of a connection may go: the origins of all URLs in the definition and of `api.origins`, filled. Those with a
+ * placeholder that is not known yet are left out.
+ */
+export function allowedOrigins(definition: ProviderDefinition, scope: Scope): string[] {
+  let templates = originTemplates.get(definition)
+  if (!templates) {
+    templates = [
+      ...new Set([...urlsOf(definition), ...(definition.api.origins ?? [])].map((url) => url.slice(0, originEnd(url)))),
+    ]
+    originTemplates.set(definition, templates)
+  }
+  const origins: string[] = []
+  for (const template of templates) {
+    if (!template.includes('{')) origins.push(template)
+    else if (isKnown(template, scope)) {
+      const filled = fill(template, scope)
+      const url = URL.canParse(filled) ? new URL(filled) : undefined
+      if (url?.protocol === 'https:') origins.push(url.origin)
+    }
+  }
+  return origins
+}
+
+function isKnown(template: string, scope: Scope): boolean {
+  for (const [, , name] of template.matchAll(PLACEHOLDER)) if (!lookUp(name as string, scope)) return false
+  return true
+}
+
+function originEnd(template: string): number {
+  return template.startsWith('{') ? template.indexOf('}') + 1 : pathIndex(template)
+}
+
+/** Every URL template that a definition names. */
+export function urlsOf({ auth, identity, api, resources }: ProviderDefinition): string[] {
+  const urls: (string | undefined)[] = [
+    api.baseURL,
+    identity.request?.url,
+    auth.revocation?.url,
+    ...resources.map((resource) => resource.request.url),
+  ]
+  if (auth.kind === 'oauth2') urls.push(auth.authorizationURL, auth.tokenURL, auth.refreshURL)
+  if (auth.kind === 'oauth1') urls.push(auth.requestTokenURL, auth.authorizationURL, auth.accessTokenURL)
+  if (auth.kind === 'link_token') urls.push(auth.create.url, auth.confirm.url, auth.exchange.url)
+  return urls.filter((url) => url !== undefined)
+}
