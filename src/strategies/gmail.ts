@@ -90,6 +90,7 @@ export const gmail = defineProvider({
     rateLimit: { requests: 20, perSeconds: 1 },
   },
   resources,
+  lab: { single: ['profile'] },
   // Revoking any token of an account ends the client's whole access to it, that of other Google products included.
   grant: 'shared',
   guide: {

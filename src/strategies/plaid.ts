@@ -200,6 +200,11 @@ export const plaid = defineProvider({
     rateLimit: { requests: 50, perSeconds: 60 },
   },
   resources,
+  lab: {
+    confirmBody: (tokens) => ({
+      link_sessions: [{ results: { item_add_results: tokens.map((token) => ({ public_token: token })) } }],
+    }),
+  },
   guide: {
     setup: [
       'Create a team on https://dashboard.plaid.com; the Sandbox works at once.',

@@ -224,6 +224,21 @@ export const slack = defineProvider({
     rateLimit: { requests: 100, perSeconds: 60 },
   },
   resources,
+  lab: {
+    items: {
+      messages: ({ index, item, pick }) => ({
+        type: 'message',
+        user: `U${pick(8) + 1}`,
+        // Every tenth message began a thread.
+        ...(index % 10 === 3 && { thread_ts: item.ts, reply_count: 2 + pick(5) }),
+      }),
+      // The first item is the parent message again.
+      thread_replies: ({ index, parent, pick }) =>
+        index === 0 && parent
+          ? { ...parent }
+          : { type: 'message', user: `U${pick(8) + 1}`, thread_ts: parent?.thread_ts },
+    },
+  },
   // Without rotation Slack hands a person the same token again: revoking it for one connection would end the other.
   grant: 'shared',
   guide: {

@@ -132,6 +132,15 @@ export const stripe = defineProvider({
     list('customers', 'Customers created in the window; deleted ones do not appear.'),
     list('balance_transactions'),
   ],
+  lab: {
+    answers: [
+      {
+        method: 'GET',
+        url: 'https://api.stripe.com/v1/account',
+        body: ({ id, name, email }) => ({ id: `acct_${id}`, email, settings: { dashboard: { display_name: name } } }),
+      },
+    ],
+  },
   guide: {
     setup: [
       'Nothing has to be registered: each user brings a key.',

@@ -1,5 +1,7 @@
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { htmlPage, type LabEndpoint, type LabFault } from './faults.js'
 import type { Answer } from './pages.js'
@@ -76,9 +78,12 @@ export async function sendReply(
 
 async function sendOversized(response: ServerResponse, headers: Record<string, string>, bytes: number): Promise<void> {
   response.writeHead(200, headers)
-  response.write('{"filler":"')
-  const chunk = 'x'.repeat(64 * 1024)
-  for (let sent = 0; sent < bytes && !response.destroyed; sent += chunk.length)
-    if (!response.write(chunk)) await Promise.race([once(response, 'drain'), once(response, 'close')])
-  if (!response.destroyed) response.end('"}')
+  function* filler() {
+    yield '{"filler":"'
+    const chunk = 'x'.repeat(64 * 1024)
+    for (let sent = 0; sent < bytes; sent += chunk.length) yield chunk
+    yield '"}'
+  }
+  // A client that had enough and hung up is what this is for.
+  await pipeline(Readable.from(filler()), response).catch(() => undefined)
 }

@@ -120,11 +120,12 @@ describe('token endpoint of the lab', () => {
   })
 
   it('refuses a wrong or missing PKCE verifier and another redirect_uri', async () => {
-    for (const changes of [
+    const wrong: Record<string, string>[] = [
       { code_verifier: 'x'.repeat(43) },
       { code_verifier: '' },
       { redirect_uri: `${REDIRECT}/` },
-    ]) {
+    ]
+    for (const changes of wrong) {
       const { code, verifier } = await acmeCode(lab)
       const answer = await acmeExchange(lab, code, verifier, changes)
       expect(await answer.json()).toMatchObject({ error: 'invalid_grant' })
