@@ -36,6 +36,9 @@ const errors: ErrorRules = {
   },
 }
 
+/** OAuth's own names can appear beside a category that says less. */
+const tokenErrors: ErrorRules = { ...errors, code: ['error', 'status', 'category'] }
+
 /** CRM search: newest changes last, at most 10,000 results of one query, then again from the newest change seen. */
 function search(name: string, modified: string, properties: readonly string[]): Resource {
   return {
@@ -102,7 +105,7 @@ export const hubspot = defineProvider({
       },
     },
     params: { hub_id: 'hub_id', user_id: 'user_id' },
-    errors,
+    errors: tokenErrors,
     revocation: {
       method: 'POST',
       url: 'https://api.hubapi.com/oauth/2026-03/token/revoke',

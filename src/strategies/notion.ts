@@ -27,6 +27,12 @@ const errors: ErrorRules = {
     status === 400 && /start_cursor/.test(String(pick(body, 'message'))) ? 'cursor_expired' : undefined,
 }
 
+/** What is not authorized at the token endpoint is the client, not a person. */
+const tokenErrors: ErrorRules = {
+  code: ['error', 'code'],
+  codes: { ...errors.codes, unauthorized: 'client', restricted_resource: 'client' },
+}
+
 const pages = {
   style: 'cursor',
   at: 'json',
@@ -142,7 +148,7 @@ export const notion = defineProvider({
     refreshToken: 'rotating',
     tokens: { default: { accessToken: 'access_token', refreshToken: 'refresh_token' } },
     params: { workspace_id: 'workspace_id', bot_id: 'bot_id' },
-    errors,
+    errors: tokenErrors,
     revocation: {
       method: 'POST',
       url: 'https://api.notion.com/v1/oauth/revoke',

@@ -24,6 +24,18 @@ describe("HubSpot's refusals", () => {
   })
 
   it.each([
+    [400, { status: 'BAD_REFRESH_TOKEN', message: 'No.', category: 'VALIDATION_ERROR' }, 'revoked'],
+    [400, { status: 'BAD_CLIENT_SECRET', message: 'No.' }, 'client'],
+  ])('at the token endpoint with status %i and %j mean %s', async (status, body, fault) => {
+    expect(await refusal(hubspot.auth.errors, { status, body })).toMatchObject({ fault })
+  })
+
+  it("keep OAuth's own code at the token endpoint, whatever category stands beside it", async () => {
+    const body = error({ error: 'invalid_grant', category: 'VALIDATION_ERROR' })
+    expect(await refusal(hubspot.auth.errors, { status: 400, body })).toMatchObject({ providerCode: 'invalid_grant' })
+  })
+
+  it.each([
     ['SECONDLY', {}, 1],
     ['TEN_SECONDLY_ROLLING', {}, 10],
     ['TEN_SECONDLY_ROLLING', { 'retry-after': '3' }, 3],

@@ -24,6 +24,14 @@ describe("Notion's refusals", () => {
     expect(await refusal(notion.api.errors, { status, body })).toMatchObject({ fault })
   })
 
+  it.each([
+    [401, error(401, 'unauthorized'), 'client'],
+    [401, { error: 'invalid_client' }, 'client'],
+    [529, error(529, 'service_overload'), 'unavailable'],
+  ])('at the token endpoint with status %i and %j mean %s', async (status, body, fault) => {
+    expect(await refusal(notion.auth.errors, { status, body })).toMatchObject({ fault })
+  })
+
   it('wait as long as Retry-After says', async () => {
     const answer = { status: 429, headers: { 'retry-after': '7' }, body: error(429, 'rate_limited') }
     expect(await refusal(notion.api.errors, answer)).toMatchObject({ fault: 'rate_limited', retryAfterSeconds: 7 })
