@@ -353,7 +353,9 @@ function judge(request: DoorRequest, reply: Reply, bytes: Buffer, now: number): 
   const ok = status >= 200 && status <= 299
   const expect = request.expect ?? 'json'
   if (bytes.length === 0 && ok) {
-    if (request.method === 'DELETE' || request.endpoint === 'revoke') return Object.assign(answer, { body: undefined })
+    // 204 and 205 say themselves that nothing follows.
+    if (request.method === 'DELETE' || request.endpoint === 'revoke' || status === 204 || status === 205)
+      return Object.assign(answer, { body: undefined })
     throw badResponse(request, reply, 'with an empty body', now)
   }
   const found = classifyResponse({ status, headers, body: bytes })

@@ -39,7 +39,7 @@ export interface TokensOptions {
   leaseMs?: number
   /** How old a token may be that is answered without reading the store: 0 to 10,000 ms. Default 10,000. */
   cacheMs?: number
-  /** Most tokens kept in memory. Default 10,000. */
+  /** Most connections whose tokens are kept in memory. Default 10,000. */
   cacheSize?: number
   /** Refreshes connections before their refresh token ends by inactivity. Default false. */
   backgroundRefresh?: boolean
@@ -86,9 +86,9 @@ export interface CallOptions {
   token?: string
 }
 
+/** Kept by connection; who asks, and for which token, is compared at each entry. */
 interface CacheEntry {
   tenantId: string | null
-  connectionId: string
   name: string | undefined
   token: OpenToken
   /** Used from `loadedAt` until here, by `now()`. */
@@ -111,8 +111,7 @@ export function createTokens(options: TokensOptions): Tokens {
   const { leaseMs = Math.max(30_000, refreshTimeoutMs * 3), cacheMs = 10_000, cacheSize = 10_000 } = options
   checkTimes(refreshTimeoutMs, leaseMs, cacheMs)
 
-  const cache = new Map<string, CacheEntry>()
-  const keysOf = new Map<string, Set<string>>()
+  const cache = new Map<string, readonly CacheEntry[]>()
   const reads = new Map<string, Promise<OpenToken>>()
   /** Grows when something was forgotten, so that a read that began before is not kept. */
   let epoch = 0
@@ -142,8 +141,8 @@ export function createTokens(options: TokensOptions): Tokens {
   // Not async, and one Map look-up: a warm call costs no more than that.
   function accessToken(tenantId: string | null, connectionId: string, asked?: AccessTokenOptions): Promise<string> {
     const name = asked?.token
-    const entry = cache.get(keyOf(tenantId, connectionId, name))
-    if (entry !== undefined && isEntryFor(entry, tenantId, connectionId, name)) {
+    const entry = find(tenantId, connectionId, name)
+    if (entry !== undefined) {
       const time = now()
       const least = asked?.minValiditySeconds
       if (time < entry.until && time >= entry.loadedAt && (!least || isValidFor(entry.token, time, least * 1000)))
@@ -193,10 +192,9 @@ export function createTokens(options: TokensOptions): Tokens {
   }
 
   async function document(tenantId: string | null, connectionId: string): Promise<ConnectionDocument> {
-    for (const key of keysOf.get(connectionId) ?? []) {
-      const entry = cache.get(key)
-      if (entry && entry.tenantId === tenantId && now() - entry.loadedAt < cacheMs) return entry.token.document
-    }
+    const time = now()
+    const kept = cache.get(connectionId)?.find((entry) => entry.tenantId === tenantId)
+    if (kept && time - kept.loadedAt < cacheMs && time >= kept.loadedAt) return kept.token.document
     await ready()
     const found = await store.getConnection(tenantId, connectionId)
     if (!found) throw notFound(connectionId)
@@ -205,9 +203,10 @@ export function createTokens(options: TokensOptions): Tokens {
 
   /** One read of the store for any number of callers at once. */
   async function load(tenantId: string | null, connectionId: string, name: string | undefined): Promise<OpenToken> {
-    const key = keyOf(tenantId, connectionId, name)
-    const entry = cache.get(key)
-    if (entry && isEntryFor(entry, tenantId, connectionId, name) && now() < entry.until) return entry.token
+    const entry = find(tenantId, connectionId, name)
+    const time = now()
+    if (entry && time < entry.until && time >= entry.loadedAt) return entry.token
+    const key = JSON.stringify([tenantId, connectionId, name])
     let read = reads.get(key)
     if (!read) {
       read = readToken(tenantId, connectionId, name).finally(() => reads.delete(key))
@@ -238,34 +237,24 @@ export function createTokens(options: TokensOptions): Tokens {
     const end = pastDue || token.dueAt === null ? token.expiresAt : token.dueAt
     const until = Math.min(loadedAt + cacheMs, end ?? Number.POSITIVE_INFINITY)
     if (until <= loadedAt) return
-    const key = keyOf(tenantId, connectionId, name)
     const answer = Promise.resolve(token.credential.accessToken)
-    cache.delete(key)
-    cache.set(key, { tenantId, connectionId, name, token, until, loadedAt, answer })
-    let keys = keysOf.get(connectionId)
-    if (!keys) {
-      keys = new Set()
-      keysOf.set(connectionId, keys)
-    }
-    keys.add(key)
+    const others = (cache.get(connectionId) ?? []).filter((one) => one.tenantId !== tenantId || one.name !== name)
+    cache.delete(connectionId)
+    cache.set(connectionId, [...others, { tenantId, name, token, until, loadedAt, answer }])
     // Entries live for seconds, so the one that was loaded longest ago is the one used longest ago, near enough.
-    if (cache.size > cacheSize) {
-      const [oldest] = cache
-      if (oldest) drop(oldest[0], oldest[1].connectionId)
-    }
+    if (cache.size > cacheSize) cache.delete(cache.keys().next().value as string)
   }
 
-  function drop(key: string, connectionId: string): void {
-    cache.delete(key)
-    const keys = keysOf.get(connectionId)
-    keys?.delete(key)
-    if (keys?.size === 0) keysOf.delete(connectionId)
+  function find(tenantId: string | null, connectionId: string, name: string | undefined): CacheEntry | undefined {
+    const entries = cache.get(connectionId)
+    if (entries === undefined) return undefined
+    for (const entry of entries) if (entry.tenantId === tenantId && entry.name === name) return entry
+    return undefined
   }
 
   function forget(connectionId: string): void {
     epoch++
-    for (const key of keysOf.get(connectionId) ?? []) cache.delete(key)
-    keysOf.delete(connectionId)
+    cache.delete(connectionId)
   }
 
   async function disconnect(
@@ -306,7 +295,6 @@ export function createTokens(options: TokensOptions): Tokens {
     await housekeeping
     await refresher.close()
     cache.clear()
-    keysOf.clear()
   }
 
   return {
@@ -321,15 +309,6 @@ export function createTokens(options: TokensOptions): Tokens {
     start,
     close,
   }
-}
-
-// Tenant and token are compared once more at the entry, so that no choice of ids can make two keys one.
-function keyOf(tenantId: string | null, connectionId: string, name: string | undefined): string {
-  return `${connectionId}\n${tenantId}\n${name}`
-}
-
-function isEntryFor(entry: CacheEntry, tenantId: string | null, connectionId: string, name: string | undefined) {
-  return entry.tenantId === tenantId && entry.connectionId === connectionId && entry.name === name
 }
 
 /** What the provider's bad day looks like, as opposed to an answer about this connection. */

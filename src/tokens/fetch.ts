@@ -242,11 +242,10 @@ async function bodyOf(given: FetchInit['body'], headers: Record<string, string>)
 
 function responseOf({ status, headers, body, text, url }: DoorAnswer): Response {
   const kept = new Headers(headers)
-  // They speak of the bytes on the wire, which were decoded.
-  kept.delete('content-encoding')
-  kept.delete('content-length')
-  const content = NO_BODY.has(status) ? null : body === undefined ? null : text
-  const response = new Response(content, { status, headers: kept })
+  // They speak of the bytes on the wire, which were read.
+  for (const name of ['content-encoding', 'content-length', 'transfer-encoding']) kept.delete(name)
+  // The text as it came: numbers that JavaScript cannot hold stay what they are.
+  const response = new Response(body === undefined || NO_BODY.has(status) ? null : text, { status, headers: kept })
   Object.defineProperty(response, 'url', { value: url })
   return response
 }

@@ -216,6 +216,8 @@ export function createRefresher(
     const { document, name, stored, entry } = token
     const auth = entry.definition.auth as OAuth2
     const issuedAt = now()
+    // What the answer said in seconds was counted from the system's clock.
+    const byOurClock = (time: number | undefined) => time && time + issuedAt - (granted.issuedAt ?? issuedAt)
     const credential: Credential = {
       ...token.credential,
       accessToken: granted.accessToken,
@@ -233,11 +235,11 @@ export function createRefresher(
       next: {
         sealed: sealCredential(parts.sealer, document, name, credential),
         expiresAt:
-          granted.expiresAt ??
+          byOurClock(granted.expiresAt) ??
           jwtExpiry(granted.accessToken) ??
           (auth.accessTokenSeconds ? issuedAt + auth.accessTokenSeconds * 1000 : null),
         refreshExpiresAt:
-          granted.refreshExpiresAt ??
+          byOurClock(granted.refreshExpiresAt) ??
           (auth.refreshIdleSeconds ? issuedAt + auth.refreshIdleSeconds * 1000 : stored.refreshExpiresAt),
       },
       now: issuedAt,

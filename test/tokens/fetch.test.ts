@@ -132,6 +132,22 @@ describe('fetch', () => {
     expect(await kit.store.getConnection(null, id)).toMatchObject({ status: 'active' })
   })
 
+  it('gives the body as it was sent, also numbers that JavaScript cannot hold', async () => {
+    const { id } = await kit.connect(valid)
+    acme.apiFaults.push({ kind: 'answer', status: 200, body: '{ "id": 12345678901234567890 }' })
+    expect(await (await kit.tokens.fetch('tenant-1', id, '/x')).text()).toBe('{ "id": 12345678901234567890 }')
+  })
+
+  it('takes an answer without content, and refuses one that is no JSON', async () => {
+    const { id } = await kit.connect(valid)
+    acme.apiFaults.push({ kind: 'answer', status: 204, body: '' })
+    expect((await kit.tokens.fetch('tenant-1', id, '/x', { method: 'POST', body: '{}' })).status).toBe(204)
+    acme.apiFaults.push({ kind: 'answer', status: 200, body: 'plain', type: 'text/plain' })
+    await expect(kit.tokens.fetch('tenant-1', id, '/x', { method: 'POST', body: '{}' })).rejects.toMatchObject({
+      code: 'PROVIDER_BAD_RESPONSE',
+    })
+  })
+
   it('streams what is no JSON when the caller expects anything', async () => {
     const { id } = await kit.connect(valid)
     acme.apiFaults.push({ kind: 'answer', status: 200, body: '%PDF-1.7', type: 'application/pdf' })

@@ -1,5 +1,4 @@
 import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -129,17 +128,15 @@ async function start(
   hold = false,
 ): Promise<Worker> {
   const child = fork(worker, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
-  const next = async (type: string): Promise<unknown> => {
-    for (;;) {
-      const [message] = await Promise.race([
-        once(child, 'message'),
-        once(child, 'exit').then(() => {
-          throw new Error(`the worker ended before it said ${type}`)
-        }),
-      ])
-      if ((message as { type: string }).type === type) return message
-    }
-  }
+  const waiting = new Map<string, { resolve: (message: unknown) => void; reject: (error: Error) => void }>()
+  child.on('message', (message: { type: string }) => waiting.get(message.type)?.resolve(message))
+  child.on('exit', () => {
+    for (const [type, { reject }] of waiting) reject(new Error(`the worker ended before it said ${type}`))
+  })
+  const next = (type: string) =>
+    new Promise<unknown>((resolve, reject) => {
+      waiting.set(type, { resolve, reject })
+    }).finally(() => waiting.delete(type))
   const ready = next('ready')
   const { definition, client } = acmeEntry(acmeDefinition())
   child.send({ place, keys: KEYS, origins: acme.origins, definition, client, options, hold })
