@@ -255,7 +255,7 @@ function checkClient(auth: OAuth2, client: LabClient, incoming: Incoming, values
 export function basicOf(incoming: Incoming): { id: string; secret: string } | undefined {
   const encoded = /^Basic ([A-Za-z0-9+/=]+)$/i.exec(incoming.headers.authorization ?? '')?.[1]
   if (encoded === undefined) return undefined
-  const text = Buffer.from(encoded, 'base64').toString()
+  const text = Buffer.from(encoded, 'base64').toString().replaceAll('+', ' ')
   const colon = text.indexOf(':')
   if (colon < 0) return undefined
   try {

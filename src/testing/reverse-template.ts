@@ -32,7 +32,8 @@ interface Compiled {
 }
 const compiled = new Map<string, Compiled>()
 const PARTS = { text: '.*?', path: '[^/]*', host: '[^/]*?' } as const
-const PLACEHOLDER = /\{([^{}]+)\}/g
+/** `{+name}` in a path keeps the slashes of its value. */
+const PLACEHOLDER = /\{(\+?)([^{}]+)\}/g
 
 function literal(text: string): string {
   return text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')
@@ -47,8 +48,9 @@ function compile(template: string, part: string): Compiled {
     let source = ''
     let end = 0
     for (const match of template.matchAll(PLACEHOLDER)) {
-      source += `${literal(template.slice(end, match.index))}(${part})`
-      names.push(match[1] as string)
+      const [, plus, name] = match as unknown as [string, string, string]
+      source += `${literal(template.slice(end, match.index))}(${plus ? '.+?' : part})`
+      names.push(name)
       end = match.index + match[0].length
     }
     found = { regex: new RegExp(`^${source}${literal(template.slice(end))}$`, 's'), names }
@@ -164,7 +166,7 @@ export function isPlaceholder(template: string): boolean {
 
 /** Names of the placeholders in a template, or in all strings of a JSON template. */
 export function placeholdersOf(template: unknown): string[] {
-  if (typeof template === 'string') return [...template.matchAll(PLACEHOLDER)].map((match) => match[1] as string)
+  if (typeof template === 'string') return [...template.matchAll(PLACEHOLDER)].map((match) => match[2] as string)
   if (typeof template !== 'object' || template === null) return []
   return Object.values(template).flatMap(placeholdersOf)
 }
@@ -172,7 +174,7 @@ export function placeholdersOf(template: unknown): string[] {
 /** Fills what is known; `undefined` when something is not. */
 export function fillKnown(template: string, values: Readonly<Record<string, string | undefined>>): string | undefined {
   let complete = true
-  const text = template.replace(PLACEHOLDER, (_, name: string) => {
+  const text = template.replace(PLACEHOLDER, (_, _plus, name: string) => {
     const value = values[name]
     if (value === undefined) complete = false
     return value ?? ''

@@ -49,6 +49,7 @@ export class ProviderData {
   private readonly lists = new Map<string, Series>()
   private readonly nodes = new Map<string, Node[]>()
   private readonly lookups = new Map<string, Map<string, Node[]>>()
+  private readonly places = new Map<string, Map<string, number>>()
   private readonly resources: ReadonlyMap<string, Resource>
 
   constructor(
@@ -74,7 +75,7 @@ export class ProviderData {
     if (this.definition.lab?.single?.includes(resource.name)) return true
     // `…/messages/{parent.id}`: the address of one thing.
     const last = splitURL(resource.request.url).path.split('/').at(-1) ?? ''
-    return resource.items === '' && resource.pagination.style === 'none' && /^\{parent\.[^{}]+\}$/.test(last)
+    return resource.items === '' && resource.pagination.style === 'none' && /^\{\+?parent\.[^{}]+\}$/.test(last)
   }
 
   /**
@@ -89,7 +90,7 @@ export class ProviderData {
     })
     const first = wanted.find(({ up }) => up === 0) ?? wanted[0]
     if (!first) return undefined
-    return this.lookup(parentName, first).find((node) =>
+    return [...this.rootsOf(resource), ...this.lookup(parentName, first)].find((node) =>
       wanted.every(({ up, path, value }) => {
         let at: Node | undefined = node
         for (let i = 0; i < up; i++) at = at?.parent
@@ -134,12 +135,26 @@ export class ProviderData {
   }
 
   private parentsOf(resource: Resource): (Node | undefined)[] {
-    return resource.parent === undefined ? [undefined] : this.passing(resource)
+    return resource.parent === undefined ? [undefined] : [...this.rootsOf(resource), ...this.passing(resource)]
+  }
+
+  /** Parents that no answer lists, as the definition names them. */
+  private rootsOf({ name, roots = [] }: Resource): Node[] {
+    const key = `roots > ${name}`
+    let found = this.nodes.get(key)
+    if (!found) {
+      const { from } = this.options.span
+      found = roots.map((item, i): Node => ({ index: -1 - i, item, time: from + GAP_MS, parent: undefined }))
+      this.nodes.set(key, found)
+    }
+    return found
   }
 
   /** Parents that a backfill reads this resource for: those in the window that pass `parentFilter`. */
   private passing(resource: Resource): Node[] {
     const parentName = resource.parent as string
+    // Below the roots of a tree there is one level.
+    if (parentName === resource.name) return []
     const key = `${parentName} > ${resource.name}`
     let found = this.nodes.get(key)
     if (!found) {
@@ -192,7 +207,8 @@ export class ProviderData {
     const inWindow = count - older
     const overlap = (resource.overlapSeconds ?? 0) * 1000
     // Replies come after what they reply to; a list of channels says nothing about when their messages were written.
-    const since = parent && this.hasWindow(resource.parent as string) ? parent.time : span.from + GAP_MS
+    const since =
+      parent && parent.index >= 0 && this.hasWindow(resource.parent as string) ? parent.time : span.from + GAP_MS
     const until = Math.max(span.to - 10 * 60_000, since + 1)
     const olderUntil = span.from - GAP_MS - overlap
     const single = this.isSingle(resource)
@@ -231,11 +247,22 @@ export class ProviderData {
       const older = this.hasWindow(resource.name) ? Math.max(2, Math.ceil(wanted / 10)) : 0
       return { count: wanted + older, older }
     }
-    const parents = this.passing(resource)
-    const place = parents.findIndex((node) => node.index === parent.index && pathOf(node) === pathOf(parent))
-    const inWindow = place < 0 ? 0 : Math.floor(wanted / parents.length) + (place < wanted % parents.length ? 1 : 0)
-    const older = place >= 0 && this.hasWindow(resource.name) && !this.hasWindow(resource.parent as string) ? 2 : 0
+    const places = this.placesOf(resource)
+    const place = places.get(pathOf(parent))
+    // A parent that the definition passes over has no children.
+    if (place === undefined) return { count: 0, older: 0 }
+    const inWindow = Math.floor(wanted / places.size) + (place < wanted % places.size ? 1 : 0)
+    const older = this.hasWindow(resource.name) && !this.hasWindow(resource.parent as string) ? 2 : 0
     return { count: inWindow + older, older }
+  }
+
+  private placesOf(resource: Resource): Map<string, number> {
+    let found = this.places.get(resource.name)
+    if (!found) {
+      found = new Map(this.parentsOf(resource).map((node, place) => [pathOf(node), place]))
+      this.places.set(resource.name, found)
+    }
+    return found
   }
 
   private hasWindow(resourceName: string): boolean {
@@ -301,7 +328,7 @@ export class ProviderData {
 }
 
 function lastSegmentField(resource: Resource): string | undefined {
-  return /\{parent\.([^{}]+)\}$/.exec(splitURL(resource.request.url).path)?.[1]
+  return /\{\+?parent\.([^{}]+)\}$/.exec(splitURL(resource.request.url).path)?.[1]
 }
 
 function pathOf(node: Node | undefined): string {
