@@ -1,5 +1,6 @@
 import { defineProvider, type Resource } from './define-provider.js'
 import { googleClient, googleErrors, googleIdentity, googleOAuth, googleSetup, googleSources } from './google.js'
+import { strategyClass } from './strategy.js'
 
 const READONLY = 'https://www.googleapis.com/auth/gmail.readonly'
 const MAILBOX = 'https://gmail.googleapis.com/gmail/v1/users/me'
@@ -115,3 +116,6 @@ export const gmail = defineProvider({
     'backfill.history.params.startHistoryId': 'The same value, {state.historyId} in the sheet: a field of the parent.',
   },
 })
+
+/** Gmail for Passport apps. */
+export class GmailStrategy extends strategyClass(gmail) {}

@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type Resource } from './define-provider.js'
+import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
 
 const errors: ErrorRules = {
@@ -200,3 +201,6 @@ export const hubspot = defineProvider({
     ],
   },
 })
+
+/** HubSpot for Passport apps. */
+export class HubSpotStrategy extends strategyClass(hubspot) {}

@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type Resource } from './define-provider.js'
+import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
 
 const VERSION = { 'notion-version': '2026-03-11' } as const
@@ -198,3 +199,6 @@ export const notion = defineProvider({
     ],
   },
 })
+
+/** Notion for Passport apps. */
+export class NotionStrategy extends strategyClass(notion) {}

@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
 
 const API = 'https://{environment}.plaid.com'
@@ -232,3 +233,6 @@ export const plaid = defineProvider({
       'Hosted Link is used (the sheet names it under link_token.hosted), and brings the browser back to the callback.',
   },
 })
+
+/** Plaid for Passport apps. */
+export class PlaidStrategy extends strategyClass(plaid) {}

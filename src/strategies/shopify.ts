@@ -2,6 +2,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto'
 import { IntegrationError } from '../errors.js'
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
 
 const GRAPHQL = 'https://{shop}/admin/api/2026-07/graphql.json'
@@ -297,3 +298,6 @@ export const shopify = defineProvider({
     ],
   },
 })
+
+/** Shopify for Passport apps. */
+export class ShopifyStrategy extends strategyClass(shopify) {}

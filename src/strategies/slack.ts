@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { strategyClass } from './strategy.js'
 
 /** Slack answers 200 with `ok: false`; the status alone says nothing. */
 const failed = (body: unknown) => (body as { ok?: unknown } | null)?.ok === false
@@ -274,3 +275,6 @@ export const slack = defineProvider({
     'backfill.thread_replies.id': 'A ts is unique only inside its channel: channel id and ts.',
   },
 })
+
+/** Slack for Passport apps. */
+export class SlackStrategy extends strategyClass(slack) {}

@@ -1,6 +1,7 @@
 import { IntegrationError } from '../errors.js'
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type Resource } from './define-provider.js'
+import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
 
 const errors: ErrorRules = {
@@ -162,3 +163,6 @@ export const stripe = defineProvider({
     'api.headers.stripe-account': 'Extra header of the optional parameter accountId; it is left out without one.',
   },
 })
+
+/** Stripe for Passport apps. */
+export class StripeStrategy extends strategyClass(stripe) {}

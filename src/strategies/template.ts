@@ -1,4 +1,12 @@
-import type { JsonTemplate, OneOrMore, Path, ProviderDefinition, RequestTemplate, Template } from './define-provider.js'
+import {
+  type JsonTemplate,
+  type OneOrMore,
+  type Path,
+  type ProviderDefinition,
+  type RequestTemplate,
+  type Template,
+  urlsOf,
+} from './define-provider.js'
 
 /** What placeholders are filled from. */
 export interface Scope {
@@ -192,7 +200,11 @@ export function allowedOrigins(definition: ProviderDefinition, scope: Scope): st
   let templates = originTemplates.get(definition)
   if (!templates) {
     templates = [
-      ...new Set([...urlsOf(definition), ...(definition.api.origins ?? [])].map((url) => url.slice(0, originEnd(url)))),
+      ...new Set(
+        [...urlsOf(definition).map(([, url]) => url), ...(definition.api.origins ?? [])].map((url) =>
+          url.slice(0, originEnd(url)),
+        ),
+      ),
     ]
     originTemplates.set(definition, templates)
   }
@@ -215,18 +227,4 @@ function isKnown(template: string, scope: Scope): boolean {
 
 function originEnd(template: string): number {
   return template.startsWith('{') ? template.indexOf('}') + 1 : pathIndex(template)
-}
-
-/** Every URL template that a definition names. */
-export function urlsOf({ auth, identity, api, resources }: ProviderDefinition): string[] {
-  const urls: (string | undefined)[] = [
-    api.baseURL,
-    identity.request?.url,
-    auth.revocation?.url,
-    ...resources.map((resource) => resource.request.url),
-  ]
-  if (auth.kind === 'oauth2') urls.push(auth.authorizationURL, auth.tokenURL, auth.refreshURL)
-  if (auth.kind === 'oauth1') urls.push(auth.requestTokenURL, auth.authorizationURL, auth.accessTokenURL)
-  if (auth.kind === 'link_token') urls.push(auth.create.url, auth.confirm.url, auth.exchange.url)
-  return urls.filter((url) => url !== undefined)
 }

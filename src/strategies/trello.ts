@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type Resource } from './define-provider.js'
+import { strategyClass } from './strategy.js'
 
 /** Most refusals are bare text. The access token has no end, so a refused one is gone. */
 const texts: readonly [RegExp, 'client' | 'revoked' | 'permission' | 'not_found' | 'invalid'][] = [
@@ -150,3 +151,6 @@ export const trello = defineProvider({
     limits: ['Checklists and attachments are read only as far as actions mention them.'],
   },
 })
+
+/** Trello for Passport apps. */
+export class TrelloStrategy extends strategyClass(trello) {}
