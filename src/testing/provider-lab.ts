@@ -186,9 +186,11 @@ export async function createProviderLab(options: ProviderLabOptions = {}): Promi
       const param = definition.params?.find((one) => one.name === name)
       if (!param) throw new TypeError(`lab.apiKey: "${provider}" has no parameter "${name}".`)
       const { default: _, example, ...rest } = param
-      const key = sampleParam(definition, rest, hashText(`${provider} key ${account} ${weak}`, seed))
-      stage.adoptKey(definition, key, accounts[account], weak)
-      return key
+      for (let attempt = 0; ; attempt++) {
+        const key = sampleParam(definition, rest, hashText(`${provider} key ${account} ${weak} ${attempt}`, seed))
+        // One that was withdrawn stays dead; the user would make another.
+        if (stage.adoptKey(definition, key, accounts[account], weak)) return key
+      }
     },
     async consent(authorizationURL, { account = 'a', deny = false, params = {} } = {}) {
       const url = new URL(toLab(open.origins, authorizationURL))

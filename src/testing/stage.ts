@@ -57,10 +57,11 @@ export class Stage {
     this.consent = new Consent(this.oauth2, this.oauth1, this.links, options)
   }
 
-  /** Makes an API key count. */
-  adoptKey(definition: ProviderDefinition, key: string, account: LabAccount, weak: boolean): void {
+  /** Makes an API key count. `false`: it was withdrawn before. */
+  adoptKey(definition: ProviderDefinition, key: string, account: LabAccount, weak: boolean): boolean {
     if (this.grants.providerOf(key) === undefined)
       this.grants.adopt(key, this.grants.open(definition, account, undefined, weak))
+    return this.grants.check(key) !== 'revoked'
   }
 
   play(server: LabServer, incoming: Incoming): Reply {

@@ -361,5 +361,8 @@ describe('link tokens and keys in the lab', () => {
     expect(await (await who(lab.apiKey('mailer', { account: 'b' }))).json()).toEqual({ mail: 'grace@globex.example' })
     expect((await who(lab.apiKey('mailer', { weak: true }))).status).toBe(403)
     expect((await who('ML.aaaaaaaaaaaaaaaaaaaa.test')).status).toBe(401)
+    lab.revokeGrants('mailer')
+    expect((await who(key)).status).toBe(401)
+    expect((await who(lab.apiKey('mailer'))).status).toBe(200)
   })
 })
