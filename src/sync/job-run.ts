@@ -172,8 +172,9 @@ export class JobRun {
         return await tokens.call(this.ledger.job.connectionId, request, call)
       } catch (error) {
         const verdict = judge(error)
-        const isOurs = call.signal.aborted || (error instanceof IntegrationError && error.fault === 'not_ready')
-        if (!patient || isOurs || tries >= maxTries || (verdict.kind !== 'retry' && verdict.kind !== 'wait'))
+        const fault = error instanceof IntegrationError ? error.fault : undefined
+        const isFinal = call.signal.aborted || fault === 'not_ready' || fault === 'cursor_expired'
+        if (!patient || isFinal || tries >= maxTries || (verdict.kind !== 'retry' && verdict.kind !== 'wait'))
           throw error
         const waitMs = this.delayOf(verdict.seconds, tries)
         if (waitMs > SET_WAIT_MS) throw error

@@ -19,8 +19,17 @@ export interface QueryState {
   /** Records counted since the query started: it would count them again from its start. */
   counted: number
   newest?: number
+  /** How many records stand at its end: a query that begins again there reads, and would count, them again. */
+  tail?: Tail
   restarts: number
   trail?: Trail
+}
+
+/** Counts of the newest two steps of time, a step being what a request can tell apart. */
+interface Tail {
+  step: number
+  count: number
+  before: number
 }
 
 /** Where a resource goes on. JSON, saved with every page. */
@@ -82,6 +91,8 @@ export interface ReaderOptions {
 /** After so many restarts that brought nothing new, the provider's cursors end faster than a page can be read. */
 const MAX_RESTARTS = 5
 const SECOND = 1_000
+/** What a window's start is cut to when it is written into a request. */
+const CUT_MS: Readonly<Record<string, number>> = { unix_ms: 1, date: 86_400_000, date_time_minutes: 60_000 }
 
 /** Reads a resource page by page, in order. Asking for the next page before the last one is written is safe: it only reads ahead. */
 export async function* readResource(options: ReaderOptions): AsyncGenerator<ReadPage> {
@@ -155,11 +166,11 @@ async function* readQueries(
   const { resource, window } = options
   const overlap = (resource.overlapSeconds ?? 0) * SECOND
   const slices = sliceWindow(window, resource.sliceDays)
+  const cutMs = cutOf(resource)
   let query: QueryState = from ?? { slice: 0, items: 0, counted: 0, restarts: 0 }
   /** Records of the page before that a restarted query reads, and would count, again. */
   let takeBack = 0
   let restarted = false
-  let before: Page | undefined
 
   for (;;) {
     const slice = slices[query.slice] ?? (slices.at(-1) as Window)
@@ -175,8 +186,8 @@ async function* readQueries(
       })
     } catch (error) {
       if (!isCursorExpired(error) || query.state === undefined || query.restarts >= MAX_RESTARTS) throw error
-      const again = restart(resource, query, since)
-      takeBack = again.since === query.since ? takeBack + query.counted : countSince(before, again.since)
+      const again = restart(resource, query, since, cutMs)
+      takeBack += again.since === query.since ? query.counted : recount(query, cutMs)
       restarted = true
       query = again
       continue
@@ -201,14 +212,15 @@ async function* readQueries(
       ...query,
       items: query.items + page.items.length,
       newest: page.newest === undefined ? query.newest : Math.max(page.newest, query.newest ?? page.newest),
+      tail: resource.order === 'asc' ? tally(query.tail, page, cutMs) : undefined,
     }
     let next: QueryState | undefined
     let note: string | undefined
     if (isCapped(resource, seen.items, reply.body)) {
-      const again = beyondCap(seen, since)
+      const again = beyondCap(seen, since, cutMs)
       note = again.note
       next = again.query
-      if (next) counted -= countSince(page, next.since)
+      if (next && note === undefined) counted -= recount(seen, cutMs)
     } else if (state !== undefined)
       next = { ...seen, counted: query.counted + counted + takeBack, state, ...(trail && { trail }) }
     if (!next && query.slice + 1 < slices.length) next = { slice: query.slice + 1, items: 0, counted: 0, restarts: 0 }
@@ -228,7 +240,6 @@ async function* readQueries(
     }
     if (!next) return
     query = next
-    before = page
     takeBack = 0
     restarted = false
   }
@@ -242,11 +253,12 @@ function isCursorExpired(error: unknown): boolean {
  * The cursor is gone. Where the list goes from old to new and the server filters, the query goes on from the newest time seen, and what has
  * that time is read again; anywhere else it begins anew.
  */
-function restart(resource: Resource, query: QueryState, since: number): QueryState & { since?: number } {
-  const { state: _, trail: __, ...rest } = query
+function restart(resource: Resource, query: QueryState, since: number, cutMs: number): QueryState {
+  const { state: _, trail: __, tail: ___, ...rest } = query
   const resumable = resource.order === 'asc' && resource.filter === 'server' && resource.commit !== 'set'
-  if (resumable && query.newest !== undefined && query.newest - 1 > since)
-    return { ...rest, since: query.newest - 1, items: 0, counted: 0, restarts: 0 }
+  const from = justBefore(query.newest, cutMs)
+  if (resumable && from !== undefined && from > since)
+    return { ...rest, since: from, items: 0, counted: 0, restarts: 0 }
   return { ...rest, items: 0, counted: 0, restarts: query.restarts + 1 }
 }
 
@@ -255,18 +267,42 @@ function isCapped({ restartAfter }: Resource, items: number, body: unknown): boo
   return (restartAfter.items !== undefined && items >= restartAfter.items) || restartAfter.when?.(body) === true
 }
 
-/** One query shows no more: the next begins at the newest time seen, one millisecond early for servers that compare by "greater". */
-function beyondCap(query: QueryState, since: number): { query?: QueryState; note?: string } {
-  const { state: _, trail: __, ...rest } = query
-  if (query.newest === undefined)
-    return { note: 'One query shows only a part, and the items carry no time to go on from.' }
-  if (query.newest - 1 > since) return { query: { ...rest, since: query.newest - 1, items: 0, counted: 0 } }
+/** One query shows no more: the next begins at the newest time seen. */
+function beyondCap(query: QueryState, since: number, cutMs: number): { query?: QueryState; note?: string } {
+  const { state: _, trail: __, tail: ___, ...rest } = query
+  const from = justBefore(query.newest, cutMs)
+  if (from === undefined) return { note: 'One query shows only a part, and the items carry no time to go on from.' }
+  if (from > since) return { query: { ...rest, since: from, items: 0, counted: 0 } }
   // More items with one time than a query shows: the rest of them cannot be asked for.
+  const next = Math.max(since, query.newest ?? since) + Math.max(cutMs, SECOND)
   const note = 'More items have the same time than one query shows; some of them may be missing.'
-  return { query: { ...rest, since: since + SECOND, newest: since + SECOND, items: 0, counted: 0 }, note }
+  return { query: { ...rest, since: next, newest: next, items: 0, counted: 0 }, note }
 }
 
-function countSince(page: Page | undefined, since: number | undefined): number {
-  if (!page || since === undefined) return 0
-  return page.records.filter(({ timestamp }) => timestamp !== null && Date.parse(timestamp) >= since).length
+/** A millisecond early, for servers that compare by "greater", and as the request will say it. */
+function justBefore(time: number | undefined, cutMs: number): number | undefined {
+  return time === undefined ? undefined : Math.floor((time - 1) / cutMs) * cutMs
+}
+
+function cutOf({ request }: Resource): number {
+  const format = /\{since\.(\w+)\}/.exec(JSON.stringify(request))?.[1]
+  return CUT_MS[format ?? ''] ?? SECOND
+}
+
+function tally(tail: Tail | undefined, page: Page, cutMs: number): Tail | undefined {
+  let { step, count, before } = tail ?? { step: Number.NEGATIVE_INFINITY, count: 0, before: 0 }
+  for (const { timestamp } of page.records) {
+    if (timestamp === null) continue
+    const at = Math.floor(Date.parse(timestamp) / cutMs)
+    if (at > step) [step, count, before] = [at, 1, at === step + 1 ? count : 0]
+    else if (at === step) count++
+    else if (at === step - 1) before++
+  }
+  return count === 0 ? undefined : { step, count, before }
+}
+
+/** Counted records that a query beginning `justBefore` the newest time reads again. */
+function recount({ newest, tail }: QueryState, cutMs: number): number {
+  if (newest === undefined || !tail) return 0
+  return justBefore(newest, cutMs) === tail.step * cutMs ? tail.count : tail.count + tail.before
 }
