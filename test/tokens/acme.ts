@@ -145,7 +145,7 @@ export async function startAcme({
 
   return {
     url,
-    origins: { 'https://auth.acme.example': url, 'https://api.acme.example': url },
+    origins: { 'https://auth.acme.example': url, 'https://api.acme.example': url } as Record<string, string>,
     control,
     refreshes,
     apiRequests,
