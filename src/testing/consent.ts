@@ -6,8 +6,6 @@ import type { LinkServer } from './link-server.js'
 import type { OAuth1Server } from './oauth1-server.js'
 import { AuthorizeMistake, type OAuth2Server, splitScopes } from './oauth2-server.js'
 import type { Answer } from './pages.js'
-import type { LabServer } from './provider-lab.js'
-import type { Reply } from './replies.js'
 import { type Captures, fillKnown, type Incoming, placeholdersOf } from './reverse-template.js'
 import type { PlayedProvider } from './stage.js'
 
@@ -28,9 +26,10 @@ export class Consent {
 
   authorize(played: PlayedProvider, incoming: Incoming, captures: Captures, deny: boolean): Answer {
     try {
-      return played.definition.auth.kind === 'oauth1'
-        ? this.authorizeOAuth1(played, incoming, captures, deny)
-        : this.authorizeOAuth2(played, incoming, captures, deny)
+      const { kind } = played.definition.auth
+      if (kind === 'link_token') return this.authorizeLink(played, incoming, captures, deny)
+      if (kind === 'oauth1') return this.authorizeOAuth1(played, incoming, captures, deny)
+      return this.authorizeOAuth2(played, incoming, captures, deny)
     } catch (error) {
       if (!(error instanceof AuthorizeMistake)) throw error
       return htmlAnswer(400, messagePage('This request is not right', error.message))
@@ -94,22 +93,17 @@ export class Consent {
     return redirect(callback, new URLSearchParams({ oauth_token: token, oauth_verifier: verifier }))
   }
 
-  /** The hosted page of a link token: `/lab/link/<token>`. */
-  hostedPage(server: LabServer, incoming: Incoming): Reply | undefined {
-    const linkToken = /^\/lab\/link\/([\w-]+)$/.exec(incoming.pathname)?.[1]
-    if (linkToken === undefined) return undefined
+  /** The hosted page of a link token. */
+  private authorizeLink(played: PlayedProvider, incoming: Incoming, captures: Captures, deny: boolean): Answer {
+    const { definition } = played
+    const linkToken = captures.get('link_token') ?? ''
     const link = this.links.find(linkToken)
-    const provider = server.routes.find((route) => route.endpoint === 'link')?.provider
-    const played = provider === undefined ? undefined : this.options.played.get(provider)
-    if (!link || !played)
-      return { answer: htmlAnswer(404, messagePage('Not found', 'This link is not known or has expired.')) }
-    const reply = (answer: Answer): Reply => ({ provider: played.definition.id, endpoint: 'authorize', answer })
-    const decision = this.decide(incoming, false)
-    if (!decision) return reply(this.ask(played, incoming, new Map(), []))
-    if (decision === 'approve')
-      this.links.approve(played.definition, linkToken, this.accountOf(played, incoming, new Map()))
-    if (link.redirectURI) return reply(redirect(link.redirectURI, new URLSearchParams()))
-    return reply(htmlAnswer(200, messagePage('Done', 'You can close this window and go back to the app.')))
+    if (!link) throw new AuthorizeMistake('This link is not known or has expired.')
+    const decision = this.decide(incoming, deny)
+    if (!decision) return this.ask(played, incoming, captures, [])
+    if (decision === 'approve') this.links.approve(definition, linkToken, this.accountOf(played, incoming, captures))
+    if (link.redirectURI) return redirect(link.redirectURI, new URLSearchParams())
+    return htmlAnswer(200, messagePage('Done', 'You can close this window and go back to the app.'))
   }
 
   private decide(incoming: Incoming, deny: boolean): 'approve' | 'deny' | undefined {

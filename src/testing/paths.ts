@@ -1,5 +1,9 @@
 /** Writes a value at a dotted path, making objects and, for numeric segments, arrays on the way. `''` cannot be written to. */
 export function writeAt(target: Record<string, unknown>, path: string, value: unknown): void {
+  if (!path.includes('.')) {
+    target[path] = value
+    return
+  }
   const segments = path.split('.')
   let at: Record<string, unknown> = target
   for (const [i, segment] of segments.entries()) {

@@ -77,7 +77,7 @@ export interface ProviderLab {
   /** @throws TypeError on an unknown provider, endpoint or kind. */
   fault(fault: LabFault): void
   clearFaults(): void
-  /** The last 5,000 requests, oldest first. Empty it with `requests.length = 0`. */
+  /** The last 1,000 requests, oldest first. Empty it with `requests.length = 0`. */
   readonly requests: LabRequest[]
   /** What a backfill over the lab's months stores: by provider and resource, oldest first within a parent. Made when read. */
   readonly data: Readonly<Record<string, Readonly<Record<string, readonly Record<string, unknown>[]>>>>
@@ -99,7 +99,7 @@ export interface LabCredentials {
   definition?: ProviderDefinition
 }
 
-const MOST_REQUESTS = 5_000
+const MOST_REQUESTS = 1_000
 
 /**
  * Starts HTTP servers on 127.0.0.1 that play providers from their definitions: consent page, token endpoint, identity, API with
@@ -284,7 +284,6 @@ export interface LabServer {
   /** `https://slack.com` or `https://*.myshopify.com`. */
   origin: string
   routes: Route[]
-  url: string
 }
 
 type Listener = (request: IncomingMessage, response: ServerResponse) => void
@@ -304,7 +303,7 @@ async function openServers(
   const origins: Record<string, string> = {}
   const servers: { server: Server }[] = []
   for (const [origin, routes] of routesByOrigin) {
-    const opened = await openServer((url) => listenerOf({ origin, routes, url }))
+    const opened = await openServer(() => listenerOf({ origin, routes }))
     origins[origin] = opened.url
     servers.push(opened)
   }

@@ -17,6 +17,9 @@ export interface Route {
   ignore?: ReadonlySet<string>
 }
 
+/** Where the hosted pages of link tokens stand, at the origin that makes them. */
+export const HOSTED_PATH = '/lab/link/'
+
 /** All addresses of a definition. */
 export function routesOf(definition: ProviderDefinition): Route[] {
   const provider = definition.id
@@ -39,6 +42,7 @@ export function routesOf(definition: ProviderDefinition): Route[] {
     }
   }
   if (auth.kind === 'link_token') {
+    add('authorize', { method: 'GET', url: `${splitURL(auth.create.url).origin}${HOSTED_PATH}{link_token}` })
     add('link', auth.create, { step: 'create' })
     add('link', auth.confirm, { step: 'confirm' })
     add('token', auth.exchange)

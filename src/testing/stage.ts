@@ -14,7 +14,7 @@ import type { LabServer } from './provider-lab.js'
 import { Refusal, refusal, tokenRefusal } from './refusals.js'
 import type { Reply } from './replies.js'
 import { type Incoming, placeholdersOf } from './reverse-template.js'
-import { type Found, findRoutes } from './routes.js'
+import { type Found, findRoutes, HOSTED_PATH } from './routes.js'
 import type { ProviderData } from './series.js'
 
 /** A provider as the lab plays it. */
@@ -66,7 +66,7 @@ export class Stage {
 
   play(server: LabServer, incoming: Incoming): Reply {
     const found = this.choose(findRoutes(server.routes, incoming), incoming)
-    if (!found) return this.consent.hostedPage(server, incoming) ?? this.unknown(server, incoming)
+    if (!found) return this.unknown(server, incoming)
     const { route } = found
     const played = this.options.played.get(route.provider) as PlayedProvider
     const grantType =
@@ -78,9 +78,7 @@ export class Stage {
     if (fault) reply.fault = fault
     try {
       refuseByFault(fault)
-      reply.answer = needsNoAnswer(fault)
-        ? { status: 200, body: {} }
-        : this.answer(server, played, found, incoming, fault)
+      reply.answer = needsNoAnswer(fault) ? { status: 200, body: {} } : this.answer(played, found, incoming, fault)
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
       const shape = AT_TOKEN_ENDPOINT.has(endpoint) ? tokenRefusal : refusal
@@ -90,7 +88,6 @@ export class Stage {
   }
 
   private answer(
-    server: LabServer,
     played: PlayedProvider,
     { route, match }: Found,
     incoming: Incoming,
@@ -124,7 +121,7 @@ export class Stage {
     if (auth.kind !== 'link_token') throw new Refusal('not_found', 'there is nothing here')
     if (route.endpoint === 'token') return this.links.exchange(definition, auth, captures)
     if (route.step === 'confirm') return this.links.confirm(definition, captures)
-    return this.links.create(definition, auth, captures, (linkToken) => `${server.url}/lab/link/${linkToken}`)
+    return this.links.create(definition, auth, captures, (linkToken) => incoming.origin + HOSTED_PATH + linkToken)
   }
 
   private revoke(

@@ -1,19 +1,19 @@
-import { createHash, randomBytes } from 'node:crypto'
+import type { Request } from 'express'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { StoredRecord } from '../../src/persistence/store.js'
 import { createProviderHttp, type ProviderHttp } from '../../src/provider-http/index.js'
 import { type ClientConfig, callProvider } from '../../src/strategies/call.js'
-import type { LinkToken, OAuth1, OAuth2, ProviderDefinition, Resource } from '../../src/strategies/define-provider.js'
-import type { Grant } from '../../src/strategies/grant.js'
-import { identify } from '../../src/strategies/identify.js'
+import type { ProviderDefinition, Resource } from '../../src/strategies/define-provider.js'
+import type { ConnectedAccount, Grant } from '../../src/strategies/grant.js'
+import { grantOf, identify } from '../../src/strategies/identify.js'
 import { catalogue } from '../../src/strategies/index.js'
 import { refreshToken } from '../../src/strategies/refresh.js'
-import { fill, fillURL, pickString } from '../../src/strategies/template.js'
-import { askTokenEndpoint, type OAuth2Definition, readToken } from '../../src/strategies/token-endpoint.js'
+import type { StateData } from '../../src/strategies/state-store.js'
+import { createStrategy, runStrategy } from '../../src/strategies/strategy.js'
+import { fill } from '../../src/strategies/template.js'
 import { readResource } from '../../src/sync/reader.js'
 import { windowBefore } from '../../src/sync/window.js'
 import { createProviderLab, type ProviderLab } from '../../src/testing/index.js'
-import { oauth1Header } from './client.js'
 
 const REDIRECT = 'http://localhost:3000/callback'
 
@@ -42,100 +42,40 @@ function clientOf(definition: ProviderDefinition): ClientConfig {
   }
 }
 
-const formParams = (definition: ProviderDefinition) =>
-  Object.fromEntries(
-    (definition.params ?? [])
-      .filter((param) => (param.from ?? 'form') === 'form' && !param.secret && !param.optional)
-      .map(({ name }) => [name, lab.params(definition.id)[name] ?? '']),
-  )
-
-/** What a connect does, kind by kind, without our middleware: the lab is what is tested. */
-async function connect(definition: ProviderDefinition): Promise<{ grant: Grant; token: unknown }> {
-  const { auth } = definition
-  if (auth.kind === 'oauth2') return connectOAuth2(definition, auth)
-  if (auth.kind === 'oauth1') return connectOAuth1(definition, auth)
-  if (auth.kind === 'link_token') return connectLink(definition, auth)
-  return {
-    grant: { tokens: { default: { accessToken: lab.apiKey(definition.id) } }, scopes: [], params: {} },
-    token: undefined,
-  }
-}
-
-const scopesOf = ({ auth }: ProviderDefinition) =>
-  auth.scopes.filter((scope) => !scope.needsApproval && !scope.optional).map(({ scope }) => scope)
-
-async function connectOAuth2(definition: ProviderDefinition, auth: OAuth2) {
+/** Connects as an app does, with a strategy and whoever sits at the browser. */
+async function connect(definition: ProviderDefinition, options: { deny?: boolean; weak?: boolean } = {}) {
   const client = clientOf(definition)
-  const params = formParams(definition)
-  const verifier = randomBytes(32).toString('base64url')
-  const url = new URL(fillURL(auth.authorizationURL, { params: { ...client.params, ...params } }))
-  const query: Record<string, string> = {
-    response_type: 'code',
-    client_id: client.clientId,
-    redirect_uri: REDIRECT,
-    state: 'state-1',
-    [auth.scopeParam ?? 'scope']: scopesOf(definition).join(auth.scopeSeparator ?? ' '),
-  }
-  for (const [name, value] of Object.entries(auth.authorizationParams ?? {}))
-    if (!value.includes('{')) query[name] = value
-  if (auth.pkce === 'always') {
-    query.code_challenge = createHash('sha256').update(verifier).digest('base64url')
-    query.code_challenge_method = 'S256'
-  }
-  for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value)
-  const callback = new URL((await lab.consent(url.href, { params })) ?? '')
-  const answer = Object.fromEntries(callback.searchParams)
-  expect(answer.state).toBe('state-1')
-  definition.verifyCallback?.({ query: answer, clientSecret: client.clientSecret, params, now: new Date() })
-  const { body } = await askTokenEndpoint(http, definition as OAuth2Definition, client, {
-    endpoint: 'token',
-    params,
-    fields: {
-      grant_type: 'authorization_code',
-      code: answer.code ?? '',
-      redirect_uri: REDIRECT,
-      ...(auth.pkce === 'always' && { code_verifier: verifier }),
+  const states = new Map<string, StateData>()
+  const strategy = createStrategy(
+    definition,
+    {
+      clientID: client.clientId,
+      clientSecret: client.clientSecret,
+      callbackURL: REDIRECT,
+      params: client.params,
+      appName: client.appName,
+      http,
+      store: {
+        save: async (_req, state, data) => void states.set(state, data),
+        claim: async (_req, state) => states.get(state) as StateData,
+      },
     },
-    secrets: [],
-  })
-  const [name, paths] = Object.entries(auth.tokens)[0] ?? []
-  const token = paths && readToken(body, paths, auth, Date.now())
-  if (!name || !token) throw new Error('There is no token in the answer.')
-  return { grant: { tokens: { [name]: token }, scopes: scopesOf(definition), params }, token: body }
+    () => undefined,
+  )
+  const { auth } = definition
+  const params =
+    auth.kind === 'api_key' ? { [auth.key]: lab.apiKey(definition.id, options) } : lab.params(definition.id)
+  const request = { query: {}, method: 'GET' } as Request
+  const started = await runStrategy(strategy, request, { params, userId: 'u-1' })
+  if (started.kind !== 'redirect') return started
+  const callback = new URL((await lab.consent(started.url, { params: lab.params(definition.id), ...options })) ?? '')
+  return runStrategy(strategy, request, { phase: 'complete', input: Object.fromEntries(callback.searchParams) })
 }
 
-async function connectOAuth1(definition: ProviderDefinition, auth: OAuth1) {
-  const client = clientOf(definition)
-  const keys = { consumerKey: client.clientId, consumerSecret: client.clientSecret }
-  const post = async (url: string, params: Record<string, string>, tokenSecret?: string) => {
-    const headers = { authorization: oauth1Header({ method: 'POST', url, ...keys, params, tokenSecret }) }
-    const origins = [new URL(url).origin]
-    const request = { provider: definition.name, method: 'POST', url, headers, origins, expect: 'form' } as const
-    return (await http.request({ ...request, endpoint: 'token' })).body as Record<string, string>
-  }
-  const asked = await post(auth.requestTokenURL, { oauth_callback: REDIRECT })
-  const query = new URLSearchParams({ oauth_token: asked.oauth_token ?? '' })
-  query.set('scope', scopesOf(definition).join(auth.scopeSeparator ?? ','))
-  for (const [name, value] of Object.entries(auth.authorizationParams ?? {}))
-    query.set(name, value.replace('{app_name}', 'Test'))
-  const callback = new URL((await lab.consent(`${auth.authorizationURL}?${query}`)) ?? '')
-  const { oauth_token = '', oauth_verifier = '' } = Object.fromEntries(callback.searchParams)
-  const token = await post(auth.accessTokenURL, { oauth_token, oauth_verifier }, asked.oauth_token_secret)
-  const tokens = { default: { accessToken: token.oauth_token ?? '', tokenSecret: token.oauth_token_secret ?? '' } }
-  return { grant: { tokens, scopes: scopesOf(definition), params: {} }, token }
-}
-
-async function connectLink(definition: ProviderDefinition, auth: LinkToken) {
-  const client = clientOf(definition)
-  const ask = async (request: LinkToken['create' | 'confirm' | 'exchange'], extra: Record<string, string>) =>
-    (await callProvider(http, definition, client, { request, endpoint: 'link', params: {}, scope: { extra } })).body
-  const made = await ask(auth.create, { user_id: 'u-1' })
-  const link_token = pickString(made, auth.create.linkToken) ?? ''
-  await lab.consent(pickString(made, auth.create.hostedLinkUrl) ?? '')
-  const [public_token = ''] = auth.confirm.publicTokens(await ask(auth.confirm, { link_token }))
-  const token = await ask(auth.exchange, { public_token })
-  const accessToken = pickString(token, auth.exchange.accessToken) ?? ''
-  return { grant: { tokens: { default: { accessToken } }, scopes: [], params: {} }, token }
+async function connected(definition: ProviderDefinition): Promise<{ account: ConnectedAccount; grant: Grant }> {
+  const outcome = await connect(definition)
+  if (outcome.kind !== 'success') throw new Error(`Not connected: ${JSON.stringify(outcome)}`)
+  return { account: outcome.account, grant: grantOf(outcome.account) }
 }
 
 /** Reads a resource to its end with the reader of the backfill, parents from what was read before. */
@@ -198,8 +138,7 @@ const sorted = (items: readonly unknown[]) => items.map((item) => JSON.stringify
 
 describe.each(Object.values(catalogue).map((one) => [one.id, one] as const))('the lab as %s', (id, definition) => {
   it('goes from consent over the token to the account, and every resource read to its end is the data', async () => {
-    const { grant, token } = await connect(definition)
-    const account = await identify(http, definition, clientOf(definition), grant, token)
+    const { account, grant } = await connected(definition)
     expect(account.id).toContain(lab.account(id).id)
     expect(account.name).toBeTruthy()
     const stored = await backfill(definition, grant)
@@ -213,9 +152,9 @@ describe.each(Object.values(catalogue).map((one) => [one.id, one] as const))('th
   })
 
   it('ends in typed refusals: an expired token refreshes, a revoked grant does not', async () => {
-    const { grant, token } = await connect(definition)
+    const { grant } = await connected(definition)
     const client = clientOf(definition)
-    const account = () => identify(http, definition, client, grant, token)
+    const account = () => identify(http, definition, client, grant, undefined)
     const { auth } = definition
     if (auth.kind === 'oauth2' && auth.refreshToken !== 'none') {
       lab.expireTokens(id)
@@ -235,6 +174,18 @@ describe.each(Object.values(catalogue).map((one) => [one.id, one] as const))('th
     }
   })
 })
+
+describe.each(Object.values(catalogue).map((one) => [one.id, one] as const))(
+  'a "no" at the lab as %s',
+  (_id, definition) => {
+    it('is an answer of its own', async () => {
+      const key = definition.auth.kind === 'api_key'
+      const code = key ? 'CREDENTIALS_INSUFFICIENT' : 'AUTH_DENIED'
+      const outcome = await connect(definition, key ? { weak: true } : { deny: true })
+      expect(outcome).toMatchObject({ kind: 'fail', error: { code } })
+    })
+  },
+)
 
 it('answers for a filled API base at the mapped origin', () => {
   for (const definition of Object.values(catalogue)) {
