@@ -1,6 +1,7 @@
 import type { Pagination, Resource } from '../strategies/define-provider.js'
+import { pick } from '../strategies/template.js'
 import type { LabPages } from './lab-hints.js'
-import { list, readAt, writeAt } from './paths.js'
+import { list, writeAt } from './paths.js'
 import type { Captures, Incoming } from './reverse-template.js'
 import type { Node, ProviderData, Series } from './series.js'
 
@@ -120,7 +121,7 @@ function parseTime(format: string | undefined, value: string, edge: 'start' | 'e
 
 function findByField(series: Series, low: number, high: number, field: string, value: string): number | undefined {
   const is = (index: number) =>
-    index >= 0 && index < series.count && String(readAt(series.itemOf(index), field)) === value
+    index >= 0 && index < series.count && String(pick(series.itemOf(index), field)) === value
   // Ids end in the index.
   const coded = Number(/(\d{8})$/.exec(value)?.[1] ?? Number.NaN)
   if (is(coded)) return coded
@@ -132,7 +133,7 @@ function findByField(series: Series, low: number, high: number, field: string, v
 
 /** What stands at a pagination parameter; `undefined` where it is not there. */
 function readParam(at: 'query' | 'json', param: string, incoming: Incoming): string | undefined {
-  const value = at === 'query' ? incoming.query.get(param) : readAt(incoming.json, param)
+  const value = at === 'query' ? incoming.query.get(param) : pick(incoming.json, param)
   return value === null || value === undefined || value === '' ? undefined : String(value)
 }
 

@@ -1,3 +1,5 @@
+import { pick } from '../strategies/template.js'
+
 /** Writes a value at a dotted path, making objects and, for numeric segments, arrays on the way. `''` cannot be written to. */
 export function writeAt(target: Record<string, unknown>, path: string, value: unknown): void {
   if (!path.includes('.')) {
@@ -19,17 +21,7 @@ export function writeAt(target: Record<string, unknown>, path: string, value: un
 
 /** The same, but leaves what is there already. */
 export function writeMissing(target: Record<string, unknown>, path: string, value: unknown): void {
-  if (readAt(target, path) === undefined) writeAt(target, path, value)
-}
-
-export function readAt(value: unknown, path: string): unknown {
-  if (path === '') return value
-  let at = value
-  for (const segment of path.split('.')) {
-    if (typeof at !== 'object' || at === null) return undefined
-    at = (at as Record<string, unknown>)[segment]
-  }
-  return at
+  if (pick(target, path) === undefined) writeAt(target, path, value)
 }
 
 export function list<T>(value: T | readonly T[] | undefined): readonly T[] {

@@ -1,6 +1,7 @@
 import type { ProviderDefinition, Resource, TimestampFormat } from '../strategies/define-provider.js'
+import { pick } from '../strategies/template.js'
 import type { LabItemContext } from './lab-hints.js'
-import { list, readAt, writeAt, writeMissing } from './paths.js'
+import { list, writeAt, writeMissing } from './paths.js'
 import { plausibleFields } from './plausible.js'
 import { digits, hashText, mix } from './random.js'
 import { placeholdersOf, splitURL } from './reverse-template.js'
@@ -94,7 +95,7 @@ export class ProviderData {
       wanted.every(({ up, path, value }) => {
         let at: Node | undefined = node
         for (let i = 0; i < up; i++) at = at?.parent
-        return at !== undefined && String(readAt(at.item, path)) === value
+        return at !== undefined && String(pick(at.item, path)) === value
       }),
     )
   }
@@ -191,7 +192,7 @@ export class ProviderData {
       for (const node of this.allNodes(this.resources.get(resourceName) as Resource)) {
         let at: Node | undefined = node
         for (let i = 0; i < up; i++) at = at?.parent
-        const found = String(readAt(at?.item, path))
+        const found = String(pick(at?.item, path))
         const nodes = table.get(found)
         if (nodes) nodes.push(node)
         else table.set(found, [node])
@@ -288,7 +289,7 @@ export class ProviderData {
       const item: Record<string, unknown> = {}
       const id =
         single && parent && ownId !== undefined
-          ? readAt(parent.item, ownId)
+          ? pick(parent.item, ownId)
           : `${resource.name.slice(0, 2)}${code}${String(index).padStart(8, '0')}`
       for (const path of idPaths) writeAt(item, path, id)
       if (format)

@@ -10,12 +10,12 @@ import { LinkServer } from './link-server.js'
 import { OAuth1Server } from './oauth1-server.js'
 import { basicOf, finished, type LabClient, OAuth2Server } from './oauth2-server.js'
 import type { Answer } from './pages.js'
-import type { LabServer } from './provider-lab.js'
 import { Refusal, refusal, tokenRefusal } from './refusals.js'
 import type { Reply } from './replies.js'
 import { type Incoming, placeholdersOf } from './reverse-template.js'
 import { type Found, findRoutes, HOSTED_PATH } from './routes.js'
 import type { ProviderData } from './series.js'
+import type { LabServer } from './servers.js'
 
 /** A provider as the lab plays it. */
 export interface PlayedProvider {

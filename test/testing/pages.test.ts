@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { RequestTemplate, Resource } from '../../src/strategies/define-provider.js'
+import { pick } from '../../src/strategies/template.js'
 import { createProviderLab, type ProviderLab } from '../../src/testing/index.js'
-import { readAt } from '../../src/testing/paths.js'
 import { acmeTokens, bearer, send } from './client.js'
 import { acme } from './definitions.js'
 
@@ -27,7 +27,7 @@ async function ask(template: RequestTemplate, parent?: Item, since = WINDOW.from
       .replace('{since.iso8601}', since.toISOString())
       .replace('{since.unix_ms}', String(since.getTime()))
       .replace('{since.unix}', String(Math.floor(since.getTime() / 1000)))
-      .replace(/\{parent\.([^{}]+)\}/, (_, path: string) => encodeURIComponent(String(readAt(parent, path))))
+      .replace(/\{parent\.([^{}]+)\}/, (_, path: string) => encodeURIComponent(String(pick(parent, path))))
   const url = new URL(fill(template.url))
   for (const [name, value] of Object.entries(template.query ?? {})) url.searchParams.set(name, fill(String(value)))
   const body = template.json === undefined ? undefined : fill(JSON.stringify(template.json))
@@ -47,7 +47,7 @@ async function walk({ request, pagination, items: path }: Resource, parent?: Ite
   while (next) {
     const answer: Awaited<ReturnType<typeof ask>> = await ask(next, parent, since)
     expect(answer.status).toBe(200)
-    const listed = (readAt(answer.body, path) ?? []) as Item | Item[]
+    const listed = (pick(answer.body, path) ?? []) as Item | Item[]
     const items = Array.isArray(listed) ? listed : [listed]
     pages.push(items)
     bodies.push(answer.body)
@@ -71,13 +71,13 @@ async function walk({ request, pagination, items: path }: Resource, parent?: Ite
       return { ...first, json: json as never }
     }
     const more =
-      'more' in pagination && pagination.more !== undefined ? readAt(answer.body, pagination.more) === true : undefined
+      'more' in pagination && pagination.more !== undefined ? pick(answer.body, pagination.more) === true : undefined
     const done = pages.flat().length
     switch (pagination.style) {
       case 'none':
         return undefined
       case 'cursor': {
-        const cursor = readAt(answer.body, String(pagination.next))
+        const cursor = pick(answer.body, String(pagination.next))
         return cursor && more !== false ? withParam(pagination.param, cursor) : undefined
       }
       case 'last_item': {
@@ -87,7 +87,7 @@ async function walk({ request, pagination, items: path }: Resource, parent?: Ite
         return withParam(pagination.param, id)
       }
       case 'offset': {
-        const total = pagination.total === undefined ? undefined : Number(readAt(answer.body, pagination.total))
+        const total = pagination.total === undefined ? undefined : Number(pick(answer.body, pagination.total))
         const end = total === undefined ? items.length < pagination.pageSize : done >= total
         return end ? undefined : withParam(pagination.param, done)
       }
@@ -98,7 +98,7 @@ async function walk({ request, pagination, items: path }: Resource, parent?: Ite
         return url === undefined ? undefined : { method: 'GET', url }
       }
       case 'next_url': {
-        const url = readAt(answer.body, String(pagination.next))
+        const url = pick(answer.body, String(pagination.next))
         return url === undefined ? undefined : { method: 'GET', url: String(url) }
       }
       case 'custom': {
@@ -183,7 +183,7 @@ describe('pages of the lab', () => {
   it('gives as many items as a request asks for, at most', async () => {
     const { request } = resource('cursor')
     const { body } = await ask({ ...request, query: { ...request.query, limit: '2' } })
-    expect(readAt(body, 'data.items')).toHaveLength(2)
+    expect(pick(body, 'data.items')).toHaveLength(2)
   })
 
   it('refuses a cursor that it never gave, a missing header and a missing scope in the shape of the definition', async () => {
