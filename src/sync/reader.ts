@@ -38,6 +38,8 @@ export interface Position {
   /** The parent that is being read. */
   parent?: string
   query?: QueryState
+  /** Without parents: the last page was written. */
+  ended?: true
 }
 
 /** A page in its place: what to write, and where to go on once it is written. */
@@ -97,10 +99,11 @@ const CUT_MS: Readonly<Record<string, number>> = { unix_ms: 1, date: 86_400_000,
 /** Reads a resource page by page, in order. Asking for the next page before the last one is written is safe: it only reads ahead. */
 export async function* readResource(options: ReaderOptions): AsyncGenerator<ReadPage> {
   const { resource, from, source } = options
+  if (from?.ended) return
   if (resource.parent === undefined) {
     for await (const page of readQueries(options, undefined, from?.query)) {
       const { query, ...rest } = page
-      yield { ...rest, position: query ? { query } : {} }
+      yield { ...rest, position: query ? { query } : { ended: true } }
     }
     return
   }

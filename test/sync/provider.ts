@@ -30,7 +30,7 @@ export interface Answer {
 }
 export type Handler = (request: Incoming, count: number) => Answer | Promise<Answer>
 
-export async function startProvider(handler: Handler) {
+export async function startProvider(handler: Handler, now: () => number = Date.now) {
   const requests: Incoming[] = []
   const answer = async (req: IncomingMessage, res: ServerResponse) => {
     const url = new URL(req.url ?? '/', ORIGIN)
@@ -53,7 +53,7 @@ export async function startProvider(handler: Handler) {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   // No real waiting between the door's own tries.
-  const http = createProviderHttp({ origins: { [ORIGIN]: url }, sleep: () => Promise.resolve() })
+  const http = createProviderHttp({ origins: { [ORIGIN]: url }, sleep: () => Promise.resolve(), now })
   return {
     requests,
     http,
