@@ -138,6 +138,8 @@ export interface SaveConnection {
   scopes: string[]
   params: Record<string, string>
   grantKey: string | null
+  /** Several tenants may hold this `grantKey`: it is only counted, so that revoking waits for the last. Default false. */
+  grantShared?: boolean
   now: number
   /**
    * Seals for the id that the connection really gets (an existing one keeps its id, and the AAD names it). Called before the write,

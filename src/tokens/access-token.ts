@@ -97,8 +97,11 @@ interface CacheEntry {
   answer: Promise<string>
 }
 
-/** A token that was refreshed this recently is not refreshed again for a caller who wants it still younger. */
-const YOUNG_MS = 30_000
+/**
+ * A token that this process refreshed so recently is not refreshed again for a caller who wants it still younger, or for a 401 that
+ * it did not cure.
+ */
+const JUST_REFRESHED_MS = 30_000
 const HOUSEKEEPING_MS = 60_000
 
 /**
@@ -113,6 +116,8 @@ export function createTokens(options: TokensOptions): Tokens {
 
   const cache = new Map<string, readonly CacheEntry[]>()
   const reads = new Map<string, Promise<OpenToken>>()
+  /** When this process refreshed which version; bounded like the cache. */
+  const refreshedAt = new Map<string, number>()
   /** Grows when something was forgotten, so that a read that began before is not kept. */
   let epoch = 0
   const parts: TokenParts = {
@@ -133,7 +138,7 @@ export function createTokens(options: TokensOptions): Tokens {
   const revoker = createRevoker(parts)
   const refresher = createRefresher(parts, randomUUID(), revoker.revokeOrphan)
   const refreshDue = createRefreshDue(parts, (token) => refresher.refresh(token, true))
-  const api = createApi(parts, { document, current, replace })
+  const api = createApi(parts, { document, current, replace, wasJustRefreshed })
   let timer: NodeJS.Timeout | undefined
   let housekeeping: Promise<unknown> = Promise.resolve()
   let closed = false
@@ -170,10 +175,9 @@ export function createTokens(options: TokensOptions): Tokens {
       if (isValidFor(token, time, 0)) return token
       throw await api.ended(token, 'expired')
     }
-    const young = token.credential.issuedAt !== undefined && time - token.credential.issuedAt < YOUNG_MS
-    if (young && !dueSoon && isValidFor(token, time, 0)) return token
+    if (!dueSoon && isValidFor(token, time, 0) && wasJustRefreshed(token)) return token
     try {
-      const fresh = await refresher.refresh(token, tooShort)
+      const fresh = await refresh(token, tooShort)
       keep(tenantId, connectionId, name, fresh)
       return fresh
     } catch (error) {
@@ -186,9 +190,21 @@ export function createTokens(options: TokensOptions): Tokens {
 
   /** After a refusal: the token that replaces `old`, by a read if another process was faster, else by a refresh. */
   async function replace(tenantId: string | null, old: OpenToken, name: string | undefined): Promise<OpenToken> {
-    const fresh = await refresher.refresh(old, true)
+    const fresh = await refresh(old, true)
     keep(tenantId, old.document.id, name, fresh)
     return fresh
+  }
+
+  async function refresh(old: OpenToken, mustChange: boolean): Promise<OpenToken> {
+    const fresh = await refresher.refresh(old, mustChange)
+    if (fresh !== old) refreshedAt.set(versionOf(fresh), now())
+    if (refreshedAt.size > cacheSize) refreshedAt.delete(refreshedAt.keys().next().value as string)
+    return fresh
+  }
+
+  function wasJustRefreshed(token: OpenToken): boolean {
+    const age = now() - (refreshedAt.get(versionOf(token)) ?? Number.NEGATIVE_INFINITY)
+    return age >= 0 && age < JUST_REFRESHED_MS
   }
 
   async function document(tenantId: string | null, connectionId: string): Promise<ConnectionDocument> {
@@ -309,6 +325,10 @@ export function createTokens(options: TokensOptions): Tokens {
     start,
     close,
   }
+}
+
+function versionOf({ document, name, stored }: OpenToken): string {
+  return `${document.id} ${document.generation} ${stored.version} ${name}`
 }
 
 /** What the provider's bad day looks like, as opposed to an answer about this connection. */

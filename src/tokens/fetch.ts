@@ -9,15 +9,7 @@ import type { Api, RequestTemplate } from '../strategies/define-provider.js'
 import { allowedOrigins, fillURL } from '../strategies/template.js'
 import type { CallOptions } from './access-token.js'
 import { hasChanged } from './judge.js'
-import {
-  checkUsable,
-  entryOf,
-  isValidFor,
-  needsReauth,
-  notFound,
-  type OpenToken,
-  type TokenParts,
-} from './open-token.js'
+import { checkUsable, entryOf, needsReauth, notFound, type OpenToken, type TokenParts } from './open-token.js'
 
 /** What `fetch()` takes: as the global one, less what makes no sense here. */
 export interface FetchInit {
@@ -37,10 +29,10 @@ interface Access {
   document(tenantId: string | null, connectionId: string): Promise<ConnectionDocument>
   current(tenantId: string | null, connectionId: string, name: string | undefined): Promise<OpenToken>
   replace(tenantId: string | null, old: OpenToken, name: string | undefined): Promise<OpenToken>
+  /** Whether a refresh just brought this token: refused again, it is not refreshed again, for the 401 means something else. */
+  wasJustRefreshed(token: OpenToken): boolean
 }
 
-/** A token that a refresh just brought and that is refused again is not refreshed again: the 401 means something else. */
-const JUST_REFRESHED_MS = 10_000
 const REFUSED_HEADERS = ['authorization', 'proxy-authorization', 'cookie', 'host']
 const NO_BODY = new Set([101, 204, 205, 304])
 
@@ -111,12 +103,8 @@ export function createApi(parts: TokenParts, access: Access) {
     if (!(error instanceof IntegrationError)) throw error
     const { fault } = error
     if (fault !== 'expired' && fault !== 'revoked' && fault !== 'account_gone') throw error
-    const { issuedAt } = token.credential
     if (fault === 'expired' && token.refreshable) {
-      if (issuedAt !== undefined && now() - issuedAt < JUST_REFRESHED_MS && isValidFor(token, now(), 0)) {
-        // Perhaps another process brought a newer one in these seconds; only that is worth a second try.
-        if (!(await isReplaced(token))) throw error
-      }
+      if (access.wasJustRefreshed(token) && !(await isReplaced(token))) throw error
       return access.replace(tenantId, token, name)
     }
     if (await isReplaced(token)) {

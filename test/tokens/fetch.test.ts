@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { grantKeyOf } from '../../src/tokens/grant-key.js'
 import { type Acme, acmeDefinition, acmeEntry, startAcme } from './acme.js'
 import { createKit, type Kit, storePlace } from './kit.js'
 
@@ -226,18 +227,19 @@ describe('disconnect', () => {
   it('leaves a grant that another connection of the account lives by', async () => {
     const entry = acmeEntry(acmeDefinition({}, { grant: 'shared' }))
     const tokens = kit.another({ providers: () => entry })
-    const first = await kit.connect({ ...valid, grantKey: 'account-1' })
-    const second = await kit.connect({ ...valid, grantKey: 'account-1' })
+    const { grantKey, grantShared } = grantKeyOf(entry, { key: 'account-1' })
+    const first = await kit.connect({ ...valid, grantKey, grantShared })
+    const second = await kit.connect({ ...valid, grantKey, grantShared, tenantId: 'tenant-2' })
     await tokens.disconnect('tenant-1', first.id)
     expect(acme.revoked).toEqual([])
-    await tokens.disconnect('tenant-1', second.id)
+    await tokens.disconnect('tenant-2', second.id)
     expect(acme.revoked).toEqual([second.credential.refreshToken])
   })
 
   it('does not revoke later what was connected again meanwhile', async () => {
     const entry = acmeEntry(acmeDefinition({}, { grant: 'exclusive' }))
     const tokens = kit.another({ providers: () => entry })
-    const account = { ...valid, account: 'account-1', grantKey: 'account-1' }
+    const account = { ...valid, account: 'account-1', ...grantKeyOf(entry, { key: 'account-1' }) }
     const { id } = await kit.connect(account)
     acme.revokeFaults.push({ kind: 'answer', status: 503, body: '{}' })
     await tokens.disconnect('tenant-1', id)

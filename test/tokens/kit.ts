@@ -55,6 +55,7 @@ export interface Kit {
     account?: string
     credential?: Partial<Credential>
     grantKey?: string | null
+    grantShared?: boolean
     refreshEndsInMs?: number | null
     tokens?: Record<string, Credential>
   }): Promise<{ id: string; credential: Credential }>
@@ -124,6 +125,7 @@ export async function createKit(
       account = randomUUID(),
       credential: more,
       grantKey = null,
+      grantShared = false,
       refreshEndsInMs = null,
       tokens,
     } = {}) {
@@ -139,6 +141,7 @@ export async function createKit(
         scopes: ['read'],
         params: {},
         grantKey,
+        grantShared,
         now: clock.now,
         tokensFor: (id) =>
           Object.fromEntries(

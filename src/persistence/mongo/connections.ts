@@ -94,7 +94,7 @@ export function connectionMethods(db: MongoDatabase): Methods {
       const tokens = input.tokensFor(before?.id ?? input.newId)
       const state = before ? reconnected(before, input, tokens) : newConnection(input, tokens)
       const outcome = before ? 'reconnected' : 'connected'
-      if (!(await claimGrant(collections, state))) return { outcome: 'grant_taken' }
+      if (!input.grantShared && !(await claimGrant(collections, state))) return { outcome: 'grant_taken' }
       const entries = await outboxEntries(collections, {
         id: input.eventId,
         type: outcome,

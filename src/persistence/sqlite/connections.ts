@@ -83,13 +83,13 @@ export function connectionMethods(db: SqliteDatabase): Methods {
 
   return {
     async saveConnection(input) {
-      const { tenantId, provider, accountKey, grantKey } = input
+      const { tenantId, provider, accountKey, grantKey, grantShared } = input
       const lookUp = () => findAccount(tenantId, provider, accountKey)
       // Sealing takes longer than writing: done before the transaction, and again only if the id turned out another.
       const expectedId = await db.read(() => lookUp()?.id ?? input.newId)
       const prepared = input.tokensFor(expectedId)
       return db.write(() => {
-        if (grantKey !== null) {
+        if (grantKey !== null && !grantShared) {
           const taken = db.get(
             'SELECT 1 FROM connections WHERE grant_key = ? AND tenant_id <> ?',
             toKeyText(grantKey),
