@@ -23,8 +23,6 @@ const isDefinition = (value: unknown): value is ProviderDefinition => typeof val
 /** All providers that come with this library, by id. */
 export const catalogue: Readonly<Record<string, ProviderDefinition>> = Object.freeze(
   Object.fromEntries(
-    Object.values(providers)
-      .filter(isDefinition)
-      .map((definition) => [definition.id, definition]),
+    (Object.values(providers) as unknown[]).filter(isDefinition).map((definition) => [definition.id, definition]),
   ),
 )

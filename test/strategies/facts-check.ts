@@ -336,7 +336,8 @@ function withoutCursor(body: unknown): unknown {
 }
 
 function requestLine({ method, url, query }: SheetRequest & Pick<RequestTemplate, 'query'>, withQuery = true): string {
-  const [base = '', search = ''] = url.split('?')
+  // `{+name}` keeps the slashes of a value; the sheets do not tell the two apart.
+  const [base = '', search = ''] = url.replaceAll('{+', '{').split('?')
   const asked = Object.entries(query ?? {}).flatMap(([name, value]) => [value].flat().map((one) => `${name}=${one}`))
   const all = [...search.split('&').filter(Boolean), ...asked].sort()
   return `${method} ${base}${withQuery && all.length > 0 ? `?${all.join('&')}` : ''}`
