@@ -12,9 +12,11 @@ import { createKit, type Kit, type StorePlace, storePlace } from './kit.js'
  * counts as usable has the newest refresh token that its provider issued, unless an answer was lost in the one documented window
  * (sent, but not yet stored); and then the next refresh says `rotation_lost`.
  */
-const RUNS = Number(process.env.MODEL_RUNS ?? 25)
+const RUNS = Number(process.env.MODEL_RUNS ?? 100)
 const LEASE_MS = 30_000
 const TIMEOUT_MS = 10_000
+/** Every token has ended after it, by whichever clock its end was counted. */
+const EXPIRY_MS = 3_700_000
 
 type CrashPoint = 'before_send' | 'after_send' | 'after_commit'
 
@@ -167,7 +169,7 @@ class Pause extends Step {
   }
   async act(model: Model, real: Real): Promise<void> {
     const { kit } = real
-    kit.clock.now += 3_601_000
+    kit.clock.now += EXPIRY_MS
     const paused = gate()
     const reached = gate()
     let hasAnswer = false
@@ -199,7 +201,7 @@ class Pause extends Step {
 
 /** Starts a refresh that waits at the provider while `meanwhile` happens. */
 async function during(real: Real, meanwhile: () => Promise<unknown>): Promise<void> {
-  real.kit.clock.now += 3_601_000
+  real.kit.clock.now += EXPIRY_MS
   const held = gate()
   real.acme.control.gate = held.opened
   const arrived = real.acme.arrived(real.acme.refreshes.length + 1)
@@ -219,7 +221,7 @@ function gate(): { opened: Promise<void>; open: () => void } {
 
 class Expire extends Step {
   async act(_: Model, real: Real): Promise<void> {
-    real.kit.clock.now += 3_601_000
+    real.kit.clock.now += EXPIRY_MS
   }
   toString = () => 'expire'
 }
@@ -229,7 +231,7 @@ class Outage extends Step {
     super()
   }
   async act(model: Model, real: Real): Promise<void> {
-    real.kit.clock.now += 3_601_000
+    real.kit.clock.now += EXPIRY_MS
     const { refreshFaults } = real.acme
     if (this.kind === 'html') refreshFaults.push({ kind: 'answer', status: 200, body: '<html>down</html>' })
     if (this.kind === 'status') refreshFaults.push({ kind: 'answer', status: 503, body: '{}' })
