@@ -1,0 +1,74 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { expect, it } from 'vitest'
+import {
+  acme,
+  addJob,
+  connect,
+  FROM,
+  makeRunner,
+  ORIGIN,
+  openStore,
+  receiptOf,
+  runToEnd,
+  startProvider,
+  things,
+} from './provider.js'
+
+setFlagsFromString('--expose_gc')
+const collect = runInNewContext('gc') as () => void
+
+function heapMiB(): number {
+  collect()
+  return process.memoryUsage().heapUsed / 2 ** 20
+}
+
+const PARENTS = 2_000
+const RECORDS = 60_000
+const PAGE = 500
+const text = 'x'.repeat(300)
+
+it('needs no more memory for a large account than for a small one', async () => {
+  // Made page by page: nothing of the account is kept on this side either.
+  const provider = await startProvider(({ path, query }) => {
+    if (path.endsWith('/child')) return { body: { items: [{ id: path, at: FROM / 1000, text }], next: null } }
+    const total = path === '/parents' ? PARENTS : RECORDS
+    const start = Number(query.get('cursor') ?? 0)
+    const count = Math.min(PAGE, total - start)
+    const items = Array.from({ length: count }, (_, index) => ({
+      id: `r${start + index}`,
+      at: FROM / 1000 + start,
+      text,
+    }))
+    return { body: { items, next: start + PAGE < total ? String(start + PAGE) : null } }
+  })
+  const definition = acme([
+    things(),
+    things({ name: 'parents', request: { method: 'GET', url: `${ORIGIN}/parents` } }),
+    things({ name: 'children', parent: 'parents', request: { method: 'GET', url: `${ORIGIN}/{parent.id}/child` } }),
+  ])
+  const store = await openStore()
+  const { id } = await addJob(store, await connect(store), definition)
+  const heaps: Record<string, number[]> = { things: [], parents: [], children: [] }
+  let seen = 0
+  const runner = makeRunner(store, provider, definition, {
+    onRecords(batch, { resource }) {
+      const before = seen
+      seen += batch.length
+      const every = resource === 'children' ? 200 : 5_000
+      if (Math.floor(before / every) !== Math.floor(seen / every)) heaps[resource]?.push(heapMiB())
+      // The test itself must not remember every request.
+      provider.requests.length = 0
+      runner.live.length = 0
+    },
+  })
+  const job = await runToEnd(store, runner, id)
+  expect(receiptOf(job, 'things').records).toBe(RECORDS)
+  expect(receiptOf(job, 'children').records).toBe(PARENTS)
+  for (const values of [heaps.things ?? [], heaps.children ?? []]) {
+    expect(values.length).toBeGreaterThan(8)
+    expect(Math.max(...values.slice(-3)) - Math.min(...values.slice(0, 3))).toBeLessThan(10)
+  }
+  await provider.close()
+  await store.close()
+})
