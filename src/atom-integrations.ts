@@ -2,7 +2,7 @@ import type { RequestHandler } from 'express'
 import { createEvents, type EventName, type Listener } from './events.js'
 import { createRouter } from './middleware/router.js'
 import { type AtomOptions, isProduction, type Logger, resolveOptions, type Settings } from './options.js'
-import { createMongoStore } from './persistence/mongo/mongo-store.js'
+import { createMongoStore, type MongoStoreOptions } from './persistence/mongo/mongo-store.js'
 import { createSealer } from './persistence/sealing.js'
 import { createSqliteStore } from './persistence/sqlite/sqlite-store.js'
 import type { Store } from './persistence/store.js'
@@ -159,7 +159,7 @@ export function atomIntegrations(options: AtomOptions): AtomIntegrations {
 }
 
 function createStore({ store }: Settings): Store {
-  return store.kind === 'sqlite' ? createSqliteStore({ path: store.path ?? ':memory:' }) : createMongoStore(store)
+  return store.kind === 'sqlite' ? createSqliteStore({ path: store.path ?? ':memory:' }) : createMongoStore(store as MongoStoreOptions)
 }
 
 function createQueue({ queue }: Settings, store: Store): Queue {

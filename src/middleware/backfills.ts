@@ -1,0 +1,108 @@
+import { IntegrationError } from '../errors.js'
+import type { BackfillDocument } from '../persistence/store.js'
+import { toBackfill } from '../sync/receipt.js'
+import { requireConnection, requireIdentity, requireOwnOrigin } from './access.js'
+import type { Identity, Kit, Visit } from './kit.js'
+import { badField, bodyOf } from './request.js'
+
+/** A stream ends after five minutes, and who reconnects is identified again. */
+const STREAM_MS = 5 * 60_000
+/** Streams of one user at the same time. */
+const MAX_STREAMS = 6
+/** A run in another process tells nothing live: the store is asked. */
+const LOOK_MS = 2_000
+
+/** `POST /connections/:id/backfills`: start, or resume. */
+export async function postBackfill(visit: Visit): Promise<void> {
+  const { kit, res, req } = visit
+  const identity = await requireIdentity(visit)
+  const { fields, isForm } = await bodyOf(req)
+  requireOwnOrigin(visit, identity, isForm ? { token: fields.csrf } : undefined)
+  const document = await requireConnection(kit, identity, visit.segments[1], 'backfill')
+  if (!kit.sync) throw new IntegrationError('SYNC_DISABLED', 'the option sync is false')
+  if (fields.months !== undefined && !/^\d{1,2}$/.test(fields.months))
+    throw badField('months', 'Must be a whole number from 1 to 36.')
+  const scheduled = await kit.sync.triggerHistoricalSync(identity.tenantId, {
+    connectionId: document.id,
+    ...(fields.months !== undefined && { months: Number(fields.months) }),
+  })
+  if (isForm && visit.html) return res.redirect(303, kit.path)
+  res
+    .status(scheduled.created ? 202 : 200)
+    .set('cache-control', 'no-store')
+    .json(scheduled)
+}
+
+/** `GET /backfills/:id` */
+export async function getBackfill(visit: Visit): Promise<void> {
+  const identity = await requireIdentity(visit)
+  visit.res.set('cache-control', 'no-store').json(toBackfill(await requireBackfill(visit, identity)))
+}
+
+async function requireBackfill({ kit, segments }: Visit, identity: Identity): Promise<BackfillDocument> {
+  const id = segments[1]
+  const backfill = id === undefined || id.length > 200 ? undefined : await kit.store.getBackfill(identity.tenantId, id)
+  if (!backfill) throw new IntegrationError('SYNC_BACKFILL_NOT_FOUND', 'no such backfill in this tenant')
+  await requireConnection(kit, identity, backfill.connectionId, 'view')
+  return backfill
+}
+
+const streams = new WeakMap<Kit, Map<string, number>>()
+
+/** `GET /backfills/:id/events`: server-sent events `progress`, `completed`, `failed`, each with the backfill. */
+export async function streamBackfill(visit: Visit): Promise<void> {
+  const { kit, req, res } = visit
+  const identity = await requireIdentity(visit)
+  const backfill = await requireBackfill(visit, identity)
+  const open = streams.get(kit) ?? new Map<string, number>()
+  streams.set(kit, open)
+  const user = JSON.stringify([identity.tenantId, identity.userId])
+  const count = open.get(user) ?? 0
+  if (count >= MAX_STREAMS)
+    throw new IntegrationError('REQUEST_LIMIT', `more than ${MAX_STREAMS} progress streams of one user`, {
+      retryAfterSeconds: 30,
+    })
+  open.set(user, count + 1)
+
+  res
+    .status(200)
+    .set({ 'content-type': 'text/event-stream', 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' })
+  res.flushHeaders()
+  let last = ''
+  const send = (event: 'progress' | 'completed' | 'failed', state: unknown) => {
+    const data = JSON.stringify(state)
+    if (data !== last) res.write(`event: ${event}\ndata: ${data}\n\n`)
+    last = data
+  }
+  const show = (document: BackfillDocument) => {
+    const done = document.status === 'completed' || document.status === 'failed'
+    send(done ? (document.status as 'completed' | 'failed') : 'progress', toBackfill(document))
+    if (done) end()
+  }
+  const look = () => {
+    kit.store.getBackfill(identity.tenantId, backfill.id).then(
+      (document) => (document ? show(document) : end()),
+      () => end(),
+    )
+  }
+  const unsubscribe = kit.events.subscribe(({ backfill: live }) => {
+    if (live.id === backfill.id) send('progress', live)
+  })
+  const looking = setInterval(look, LOOK_MS)
+  const ending = setTimeout(() => end(), STREAM_MS)
+  let ended = false
+  function end() {
+    if (ended) return
+    ended = true
+    unsubscribe()
+    clearInterval(looking)
+    clearTimeout(ending)
+    const left = (open.get(user) ?? 1) - 1
+    if (left > 0) open.set(user, left)
+    else open.delete(user)
+    res.end()
+  }
+  req.on('close', end)
+  res.on('close', end)
+  show(backfill)
+}

@@ -1,0 +1,338 @@
+import { randomUUID } from 'node:crypto'
+import { toConnection } from '../connection.js'
+import { IntegrationError } from '../errors.js'
+import type { ConnectionDocument } from '../persistence/store.js'
+import type { CatalogueEntry } from '../provider-settings.js'
+import { normalizeParams } from '../strategies/flow.js'
+import type { ConnectedAccount } from '../strategies/grant.js'
+import { grantOf } from '../strategies/identify.js'
+import { createStrategy, type Outcome, type ProviderStrategy, runStrategy } from '../strategies/strategy.js'
+import { sealCredential } from '../tokens/credential.js'
+import {
+  csrfToken,
+  isOwnOrigin,
+  requireConnection,
+  requireIdentity,
+  requireOwnOrigin,
+  requirePermission,
+} from './access.js'
+import type { Identity, Kit, Visit } from './kit.js'
+import { sendPage } from './pages/layout.js'
+import { startPage } from './pages/start-page.js'
+import { asksForJson, bodyOf, checkReturnTo } from './request.js'
+import { LIFETIME_MS, type StartOptions, startStore } from './transaction.js'
+
+/** What a start may carry besides connection parameters. */
+interface StartInput {
+  given: Readonly<Record<string, string>>
+  mode: 'redirect' | 'popup' | 'spa'
+  returnTo: string | null
+  reconnect: string | undefined
+}
+
+const strategies = new WeakMap<CatalogueEntry, ProviderStrategy>()
+
+/** One strategy per provider, made when it is first used. */
+export function strategyOf(kit: Kit, entry: CatalogueEntry): ProviderStrategy {
+  let strategy = strategies.get(entry)
+  if (!strategy) {
+    const { clientId, clientSecret, redirectURI, scopes, pkce, env, params, appName } = entry.client
+    const options = { clientID: clientId, clientSecret, callbackURL: redirectURI, env, params, appName, http: kit.http }
+    strategy = createStrategy(
+      entry.definition,
+      { ...options, ...(scopes && { scope: scopes }), ...(pkce !== undefined && { pkce }) },
+      () => {},
+    )
+    strategies.set(entry, strategy)
+  }
+  return strategy
+}
+
+/** @throws IntegrationError `PROVIDER_UNKNOWN`, `PROVIDER_NOT_CONFIGURED` */
+export function requireEntry(kit: Kit, id: string | undefined): CatalogueEntry {
+  const entry = id === undefined ? undefined : kit.providers.get(id)
+  if (!entry) throw new IntegrationError('PROVIDER_UNKNOWN', 'no such provider')
+  if (entry.configured) return entry
+  const missing = entry.missing.join(', ')
+  throw new IntegrationError('PROVIDER_NOT_CONFIGURED', `${entry.definition.id} is not configured: ${missing}`, {
+    provider: entry.definition.name,
+    ...(kit.development && { fields: { configuration: `Set ${missing}.` } }),
+  })
+}
+
+/** `GET /:provider/connect`: straight on from our own pages, a page with one button from anywhere else. */
+export async function getConnect(visit: Visit): Promise<void> {
+  const { kit, req, query } = visit
+  const entry = requireEntry(kit, visit.segments[0])
+  const identity = await requireIdentity(visit)
+  const input = startInput(visit, query)
+  const json = asksForJson(req)
+  const site = req.headers['sec-fetch-site']
+  const { origin } = req.headers
+  const own = site === 'same-origin' || (origin !== undefined && isOwnOrigin(kit, origin)) || isAllowedReferrer(visit)
+  // A browser always says where it comes from; a page of another site gets neither a redirect nor an address.
+  if (json && !own && site !== undefined)
+    throw new IntegrationError('REQUEST_FOREIGN_ORIGIN', 'a start from another site')
+  if (entry.definition.auth.kind === 'api_key') {
+    if (json) normalizeParams(entry.definition, input.given)
+    return sendStartPage(visit, entry, identity, input, {})
+  }
+  const asked = formParams(entry).filter((param) => param.optional !== true || own === false)
+  const open = asked.some((param) => input.given[param.name] === undefined && param.default === undefined)
+  if (!json && (!own || open)) return sendStartPage(visit, entry, identity, input, {})
+  try {
+    return await start(visit, entry, identity, input)
+  } catch (error) {
+    if (json || !(error instanceof IntegrationError) || !error.fields || error.code !== 'REQUEST_INVALID') throw error
+    return sendStartPage(visit, entry, identity, input, error.fields)
+  }
+}
+
+/** `POST /:provider/connect`: the confirmed start, API keys, and link tokens for pages that open the provider's dialog. */
+export async function postConnect(visit: Visit): Promise<void> {
+  const { kit } = visit
+  const entry = requireEntry(kit, visit.segments[0])
+  const identity = await requireIdentity(visit)
+  const { fields, params, isForm } = await bodyOf(visit.req)
+  requireOwnOrigin(visit, identity, isForm ? { token: fields.csrf } : undefined)
+  const input = { ...startInput(visit, { ...visit.query, ...fields }), given: params }
+  try {
+    if (entry.definition.auth.kind === 'api_key') return await connectKey(visit, entry, identity, input)
+    return await start(visit, entry, identity, input)
+  } catch (error) {
+    const shown = isForm && visit.html && error instanceof IntegrationError && error.fields
+    if (!shown || !(error.code === 'REQUEST_INVALID' || error.code.startsWith('CREDENTIALS_'))) throw error
+    return sendStartPage(visit, entry, identity, input, error.fields ?? {}, error.status)
+  }
+}
+
+function startInput({ kit }: Visit, given: Readonly<Record<string, string>>): StartInput {
+  const mode = given.mode === 'popup' || given.mode === 'spa' ? given.mode : 'redirect'
+  return { given, mode, returnTo: checkReturnTo(given.returnTo, kit.baseUrl.origin), reconnect: given.reconnect }
+}
+
+/** A page of an allowed origin: browsers call it cross-site, its `Referer` tells which. */
+function isAllowedReferrer({ kit, req }: Visit): boolean {
+  const referrer = req.headers.referer
+  return referrer !== undefined && URL.canParse(referrer) && kit.allowedOrigins.includes(new URL(referrer).origin)
+}
+
+function formParams({ definition }: CatalogueEntry) {
+  return (definition.params ?? []).filter((param) => (param.from ?? 'form') === 'form')
+}
+
+async function start(visit: Visit, entry: CatalogueEntry, identity: Identity, input: StartInput): Promise<void> {
+  const { kit, req, res } = visit
+  const expected = await expectedConnection(kit, identity, entry, input.reconnect)
+  if (!expected) await requirePermission(kit, identity, 'connect')
+  const options: StartOptions = {
+    provider: entry.definition.id,
+    client: clientOf(entry),
+    identity,
+    mode: input.mode,
+    returnTo: input.returnTo,
+    expectedConnectionId: expected?.id ?? null,
+  }
+  const outcome = await runStrategy(strategyOf(kit, entry), req, {
+    phase: 'start',
+    input: {},
+    params: { ...expected?.params, ...input.given },
+    userId: kit.sealer.fingerprint(`${identity.tenantId}\0${identity.userId}`, 'user').slice(0, 32),
+    store: startStore(visit, options),
+  })
+  if (outcome.kind === 'fail') throw outcome.error
+  if (outcome.kind === 'success') throw new TypeError('a start cannot succeed')
+  res.set({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' })
+  const expiresAt = new Date(kit.now() + LIFETIME_MS).toISOString()
+  if (visit.html || (req.method === 'GET' && !asksForJson(req))) return res.redirect(302, outcome.url)
+  if (outcome.linkToken !== undefined)
+    res.json({ linkToken: outcome.linkToken, hostedLinkUrl: outcome.url, state: outcome.state, expiresAt })
+  else res.json({ authorizationUrl: outcome.url, state: outcome.state, expiresAt })
+}
+
+async function expectedConnection(
+  kit: Kit,
+  identity: Identity,
+  entry: CatalogueEntry,
+  id: string | undefined,
+): Promise<ConnectionDocument | undefined> {
+  if (id === undefined) return undefined
+  const document = await requireConnection(kit, identity, id, 'reconnect')
+  if (document.provider === entry.definition.id) return document
+  throw new IntegrationError('CONNECTION_NOT_FOUND', 'the connection to repair is of another provider')
+}
+
+/** Tries of one user within ten minutes: a form for keys must not become a way to try many. */
+const MAX_KEY_ATTEMPTS = 10
+const attempts = new WeakMap<Kit, Map<string, number[]>>()
+
+function countAttempt(kit: Kit, { tenantId, userId }: Identity): void {
+  const users = attempts.get(kit) ?? new Map<string, number[]>()
+  attempts.set(kit, users)
+  const key = JSON.stringify([tenantId, userId])
+  const since = kit.now() - LIFETIME_MS
+  const recent = (users.get(key) ?? []).filter((at) => at > since)
+  if (recent.length >= MAX_KEY_ATTEMPTS)
+    throw new IntegrationError('REQUEST_LIMIT', `more than ${MAX_KEY_ATTEMPTS} keys tried in ten minutes`, {
+      retryAfterSeconds: 600,
+    })
+  users.delete(key)
+  users.set(key, [...recent, kit.now()])
+  if (users.size > 10_000) users.delete(users.keys().next().value as string)
+}
+
+async function connectKey(visit: Visit, entry: CatalogueEntry, identity: Identity, input: StartInput): Promise<void> {
+  const { kit, req, res } = visit
+  const expected = await expectedConnection(kit, identity, entry, input.reconnect)
+  if (!expected) await requirePermission(kit, identity, 'connect')
+  countAttempt(kit, identity)
+  const outcome = await runStrategy(strategyOf(kit, entry), req, {
+    params: input.given,
+    fingerprint: (value) => kit.sealer.fingerprint(value, `account ${entry.definition.id}`),
+  })
+  if (outcome.kind !== 'success') throw failed(outcome)
+  const connection = await save(kit, entry, identity, outcome.account, expected?.id ?? null)
+  if (visit.html) return res.redirect(303, input.returnTo ?? `${kit.path}?connected=${entry.definition.id}`)
+  res
+    .status(201)
+    .set('cache-control', 'no-store')
+    .json({ connection: toConnection(connection) })
+}
+
+function failed(outcome: Exclude<Outcome, { kind: 'success' }>): Error {
+  return outcome.kind === 'fail' ? outcome.error : new TypeError('a key cannot redirect')
+}
+
+/** Another account came than the one that was to be repaired. */
+export class AccountMismatch extends IntegrationError {
+  readonly names: readonly [expected: string, got: string]
+  constructor(provider: string, expected: string, got: string) {
+    super('AUTH_ACCOUNT_MISMATCH', `${provider}: the reconnect came back with another account`, {
+      provider,
+      fields: { account: `Expected ${expected}, got ${got}.` },
+    })
+    this.names = [expected, got]
+  }
+}
+
+/**
+ * Seals and saves what was granted, with its event, in one atomic write. What cannot be saved is revoked where possible: no half
+ * connection remains.
+ */
+export async function save(
+  kit: Kit,
+  entry: CatalogueEntry,
+  identity: Identity,
+  account: ConnectedAccount,
+  expectedId: string | null,
+): Promise<ConnectionDocument> {
+  const { definition, client } = entry
+  const grant = grantOf(account)
+  const grantKey = definition.grant
+    ? kit.sealer.fingerprint(`${client.clientId}\0${account.key}`, `grant ${definition.id}`)
+    : null
+  const undo = () => kit.tokens.revokeGrant(definition.id, grant, grantKey)
+  const refuse = async (error: IntegrationError) => {
+    await undo()
+    throw error
+  }
+  try {
+    const expected = expectedId === null ? undefined : await kit.store.getConnection(identity.tenantId, expectedId)
+    if (expected && expected.accountKey !== account.key)
+      return await refuse(new AccountMismatch(definition.name, expected.account.name, account.name))
+    const outcome = await kit.store.saveConnection({
+      newId: randomUUID(),
+      tenantId: identity.tenantId,
+      userId: identity.userId,
+      provider: definition.id,
+      accountKey: account.key,
+      account: { id: account.id, name: account.name, ...(account.email !== undefined && { email: account.email }) },
+      scopes: grant.scopes,
+      params: grant.params,
+      // A shared grant may be held by many connections; only an exclusive one is refused to a second tenant.
+      grantKey,
+      grantShared: definition.grant === 'shared',
+      now: kit.now(),
+      tokensFor: (id) =>
+        Object.fromEntries(
+          Object.entries(grant.tokens).map(([name, token]) => [
+            name,
+            {
+              sealed: sealCredential(
+                kit.sealer,
+                { tenantId: identity.tenantId, provider: definition.id, id },
+                name,
+                token,
+              ),
+              expiresAt: token.expiresAt ?? null,
+              refreshExpiresAt: token.refreshExpiresAt ?? null,
+            },
+          ]),
+        ),
+      eventId: randomUUID(),
+      groups: kit.events.groups(),
+    })
+    if (outcome.outcome === 'grant_taken')
+      return await refuse(
+        new IntegrationError(
+          'AUTH_ACCOUNT_TAKEN',
+          `${definition.name}: another tenant holds the grant of this account`,
+          { provider: definition.name },
+        ),
+      )
+    kit.tokens.invalidate(outcome.connection.id)
+    kit.events.kick()
+    return outcome.connection
+  } catch (error) {
+    if (error instanceof IntegrationError && error.code === 'STORE_UNAVAILABLE') await undo()
+    throw error
+  }
+}
+
+/** Segment of the callback path: providers of one OAuth client share it. */
+export function clientOf({ definition }: CatalogueEntry): string {
+  return definition.client?.id ?? definition.id
+}
+
+function sendStartPage(
+  visit: Visit,
+  entry: CatalogueEntry,
+  identity: Identity,
+  input: StartInput,
+  fields: Readonly<Record<string, string>>,
+  status = Object.keys(fields).length > 0 ? 400 : 200,
+): void {
+  const { kit, res, nonce } = visit
+  const { definition } = entry
+  const params = formParams(entry)
+  // An install link of the provider brings the parameter along; it is shown, not asked again.
+  const given = Object.fromEntries(
+    params.flatMap(({ name, normalize }) =>
+      input.given[name] === undefined ? [] : [[name, normalize?.(input.given[name]) ?? input.given[name]]],
+    ),
+  )
+  const asked = params.filter(
+    ({ name, pattern }) => given[name] === undefined || fields[name] !== undefined || !pattern.test(given[name]),
+  )
+  const hidden: Record<string, string> = { csrf: csrfToken(kit, identity), mode: input.mode }
+  if (input.returnTo !== null) hidden.returnTo = input.returnTo
+  if (input.reconnect !== undefined) hidden.reconnect = input.reconnect
+  const page = startPage({
+    definition,
+    params: asked,
+    values: given,
+    fields,
+    hidden,
+    action: `${kit.path}/${definition.id}/connect`,
+    nonce,
+    backUrl: kit.path,
+  })
+  // The answer to the form is a redirect to the provider, which browsers hold to `form-action` too.
+  sendPage(
+    res,
+    status,
+    nonce,
+    page,
+    kit.development ? ['https:', 'http://127.0.0.1:*', 'http://localhost:*'] : ['https:'],
+  )
+}

@@ -1,0 +1,149 @@
+import { toConnection } from '../connection.js'
+import { toBackfill } from '../sync/receipt.js'
+import {
+  csrfToken,
+  isPermitted,
+  requireConnection,
+  requireIdentity,
+  requireOwnOrigin,
+  requirePermission,
+} from './access.js'
+import type { Identity, Visit } from './kit.js'
+import { connectPage, type ProviderCard } from './pages/connect-page.js'
+import { sendPage } from './pages/layout.js'
+import { badField, bodyOf } from './request.js'
+
+/** More than fits a page; the API lists them all. */
+const SHOWN = 200
+
+/** `GET /`: the connect page, or the catalogue with connection states. */
+export async function getIndex(visit: Visit): Promise<void> {
+  const { kit, res, nonce, query } = visit
+  const identity = await requireIdentity(visit)
+  await requirePermission(kit, identity, 'list')
+  const { items } = await kit.store.listConnections({ tenantId: identity.tenantId, limit: SHOWN })
+  const visible = []
+  for (const document of items) {
+    const connection = toConnection(document)
+    if (await isPermitted(kit, identity, 'view', connection)) visible.push(connection)
+  }
+  const cards: ProviderCard[] = []
+  for (const { definition, configured, missing } of kit.providers.values()) {
+    const connections = []
+    for (const connection of visible.filter(({ provider }) => provider === definition.id)) {
+      const backfills =
+        visit.html && kit.sync && connection.status !== 'disconnected'
+          ? await kit.store.listBackfills({ tenantId: identity.tenantId, connectionId: connection.id, limit: 1 })
+          : undefined
+      const backfill = backfills?.items[0]
+      connections.push({
+        connection,
+        backfill: backfill && toBackfill(backfill),
+        mine: await isPermitted(kit, identity, 'disconnect', connection),
+      })
+    }
+    const { id, name, category } = definition
+    cards.push({ id, name, category, configured, missing: kit.development ? missing : [], connections })
+  }
+  if (!visit.html)
+    return void res.set('cache-control', 'no-store').json({
+      providers: cards.map(({ connections, ...card }) => ({
+        ...card,
+        kind: kit.providers.get(card.id)?.definition.auth.kind,
+        connections: connections.map(({ connection }) => connection),
+      })),
+    })
+  const connected = query.connected === undefined ? undefined : kit.providers.get(query.connected)?.definition.name
+  const sorted = [
+    ...cards.filter((card) => card.configured || card.connections.length > 0),
+    ...cards.filter((card) => !card.configured && card.connections.length === 0),
+  ]
+  const page = connectPage({
+    path: kit.path,
+    cards: sorted,
+    csrf: csrfToken(kit, identity),
+    nonce,
+    notice:
+      connected === undefined
+        ? undefined
+        : `${connected} is connected.${kit.sync ? ' Its last months are on their way.' : ''}`,
+    appName: [...kit.providers.values()][0]?.client.appName ?? kit.baseUrl.hostname,
+  })
+  sendPage(res, 200, nonce, page)
+}
+
+/** `GET /connections` */
+export async function listConnections({ kit, query, res, ...rest }: Visit): Promise<void> {
+  const identity = await requireIdentity({ kit, query, res, ...rest })
+  await requirePermission(kit, identity, 'list')
+  const { provider, after } = query
+  const page = await kit.store.listConnections({
+    tenantId: identity.tenantId,
+    limit: limitOf(query.limit),
+    ...(provider !== undefined && { provider }),
+    ...(after !== undefined && { after }),
+  })
+  const items = []
+  for (const document of page.items) {
+    const connection = toConnection(document)
+    if (await isPermitted(kit, identity, 'view', connection)) items.push(connection)
+  }
+  res.set('cache-control', 'no-store').json({ items, next: page.next })
+}
+
+export function limitOf(text: string | undefined): number {
+  if (text === undefined) return 50
+  if (!/^\d{1,3}$/.test(text) || Number(text) < 1 || Number(text) > 200)
+    throw badField('limit', 'Must be a whole number from 1 to 200.')
+  return Number(text)
+}
+
+/** `GET /connections/:id` */
+export async function getConnection(visit: Visit): Promise<void> {
+  const identity = await requireIdentity(visit)
+  const document = await requireConnection(visit.kit, identity, visit.segments[1], 'view')
+  visit.res.set('cache-control', 'no-store').json(toConnection(document))
+}
+
+/** `DELETE /connections/:id`, and `POST /connections/:id/disconnect` for forms. */
+export async function disconnect(visit: Visit): Promise<void> {
+  const { kit, res, req } = visit
+  const identity = await requireIdentity(visit)
+  const { fields, isForm } = await bodyOf(req)
+  requireOwnOrigin(visit, identity, isForm ? { token: fields.csrf } : undefined)
+  const document = await requireConnection(kit, identity, visit.segments[1], 'disconnect')
+  const records = fields.records ?? visit.query.records ?? 'keep'
+  if (records !== 'keep' && records !== 'delete') throw badField('records', 'Must be keep or delete.')
+  await kit.tokens.disconnect(identity.tenantId, document.id, { records })
+  if (isForm && visit.html) return res.redirect(303, kit.path)
+  res.status(204).end()
+}
+
+/** `GET /health`: up or down for everyone, the parts for those who are signed in. */
+export async function getHealth({ kit, res }: Visit, identity: Identity | undefined): Promise<void> {
+  const check = async (ping: () => Promise<unknown>) =>
+    ping().then(
+      () => 'up' as const,
+      () => 'down' as const,
+    )
+  const store = await check(async () => {
+    await kit.ready()
+    await kit.store.ping()
+  })
+  const queue = kit.sync ? await check(() => kit.queue.ping()) : 'off'
+  const status = store === 'up' && queue !== 'down' ? 'up' : 'down'
+  const configured = [...kit.providers.values()].filter((entry) => entry.configured).map((entry) => entry.definition.id)
+  res
+    .status(status === 'up' ? 200 : 503)
+    .set('cache-control', 'no-store')
+    .json(
+      identity
+        ? {
+            status,
+            store: { kind: kit.store.kind, status: store },
+            queue: { kind: kit.queue.kind, status: queue },
+            providers: configured,
+          }
+        : { status },
+    )
+}
