@@ -27,7 +27,7 @@ export function startStore(visit: Visit, options: StartOptions): StateStore {
   return {
     async save(_req: Request, state: string, { params, ...secret }: StateData) {
       const now = kit.now()
-      const binding = bindingOf(kit, req) ?? randomBytes(32).toString('base64url')
+      const binding = randomBytes(32).toString('base64url')
       const saved = await kit.store.createTransaction(
         {
           stateHash: sha256(state),
@@ -35,7 +35,7 @@ export function startStore(visit: Visit, options: StartOptions): StateStore {
           client: options.client,
           tenantId: options.identity.tenantId,
           userId: options.identity.userId,
-          browserHash: sha256(`${binding}.${state}`),
+          browserHash: sha256(binding),
           mode: options.mode,
           returnTo: options.returnTo,
           params,
@@ -50,8 +50,8 @@ export function startStore(visit: Visit, options: StartOptions): StateStore {
         MAX_OPEN,
       )
       if (!saved) throw new IntegrationError('REQUEST_LIMIT', `more than ${MAX_OPEN} open attempts of one user`)
-      const secure = kit.baseUrl.protocol === 'https:' ? '; Secure' : ''
-      res.append('set-cookie', `${cookieName(kit)}=${binding}; Path=/; HttpOnly; SameSite=Lax; Max-Age=86400${secure}`)
+      for (const name of surplus(req)) res.append('set-cookie', cookie(kit, name, '', 0))
+      res.append('set-cookie', cookie(kit, cookieName(kit, state), binding, COOKIE_SECONDS))
     },
     claim: () => Promise.reject(new TypeError('a start has nothing to claim')),
   }
@@ -81,8 +81,8 @@ export async function claimTransaction(
     new IntegrationError(code, detail, { provider })
   if (found.client !== client)
     throw refuse('AUTH_PROVIDER_MISMATCH', `the transaction is of ${found.client}, the callback of ${client}`)
-  const binding = bindingOf(kit, req)
-  if (binding === undefined || sha256(`${binding}.${state}`) !== found.browserHash)
+  const binding = cookieOf(req, cookieName(kit, state))
+  if (binding === undefined || sha256(binding) !== found.browserHash)
     throw refuse(
       'AUTH_BROWSER_MISMATCH',
       binding === undefined ? 'the binding cookie is missing' : 'the binding cookie is of another browser',
@@ -102,14 +102,25 @@ export async function claimTransaction(
   return { transaction, data: { params: transaction.params, ...secret } }
 }
 
-/** The value of the binding cookie, where it is one of ours. */
-function bindingOf(kit: Kit, req: Request): string | undefined {
-  const value = cookieOf(req, cookieName(kit))
-  return value !== undefined && /^[\w-]{43}$/.test(value) ? value : undefined
+/** Lives longer than the attempt, so that an attempt that was used or has expired can be told from one of another browser. */
+const COOKIE_SECONDS = 3600
+const MAX_COOKIES = 12
+const COOKIE_NAME = /(?:^|;\s*)((?:__Host-)?atom-[0-9a-f]{12})=/g
+
+/** A cookie of its own for each attempt: any number of tabs can start at the same moment. */
+function cookie({ baseUrl }: Kit, name: string, value: string, seconds: number): string {
+  const secure = baseUrl.protocol === 'https:' ? '; Secure' : ''
+  return `${name}=${value}; Path=/; HttpOnly; SameSite=Lax; Max-Age=${seconds}${secure}`
 }
 
-function cookieName({ baseUrl }: Kit): string {
-  return baseUrl.protocol === 'https:' ? '__Host-atom-integrations' : 'atom-integrations'
+function cookieName({ baseUrl }: Kit, state: string): string {
+  return `${baseUrl.protocol === 'https:' ? '__Host-' : ''}atom-${sha256(state).slice(0, 12)}`
+}
+
+/** Cookies of attempts long past; browsers send the oldest first. */
+function surplus(req: Request): string[] {
+  const names = [...String(req.headers.cookie ?? '').matchAll(COOKIE_NAME)].map((match) => match[1] as string)
+  return names.slice(0, Math.max(0, names.length - MAX_COOKIES + 1))
 }
 
 function sealContext({ provider, identity }: Pick<StartOptions, 'provider' | 'identity'>, state: string) {
