@@ -114,6 +114,7 @@ export class JobRun {
 
   private async readPages(resource: Resource, window: Window): Promise<void> {
     const { ledger, definition, options } = this
+    const { gatherMs = 20 } = options
     const stop = new AbortController()
     const signal = AbortSignal.any([this.signal, stop.signal])
     const set = resource.commit === 'set' ? new PendingSet() : undefined
@@ -140,11 +141,12 @@ export class JobRun {
         if (step.done) return
         const batch = [step.value]
         if (readsAhead) {
-          // The next page is asked for while this one is written; what is there already is written with it.
+          // The next page is asked for while this one is written. Small pages that come fast share one write.
           coming = quiet(pages.next())
           let records = step.value.records.length
+          const writeAt = performance.now() + gatherMs
           while (!set && records < WRITE_RECORDS && batch.length < WRITE_PAGES) {
-            const ready = await settled(coming)
+            const ready = await within(coming, writeAt - performance.now())
             if (!ready || ready.done) break
             batch.push(ready.value)
             records += ready.value.records.length
@@ -312,7 +314,15 @@ function quiet<T>(promise: Promise<T>): Promise<T> {
   return promise
 }
 
-/** The value of a promise that is fulfilled by the next turn of the event loop. */
-function settled<T>(promise: Promise<T>): Promise<T | undefined> {
-  return Promise.race([promise.catch(() => undefined), nextTurn(undefined)])
+/** The value of a promise that is fulfilled by then, or by the next turn of the event loop. */
+async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
+  const value = promise.catch(() => undefined)
+  const soon = await Promise.race([value, nextTurn(undefined)])
+  if (soon !== undefined || milliseconds <= 0) return soon
+  const timer = new AbortController()
+  try {
+    return await Promise.race([value, delay(milliseconds, undefined, { signal: timer.signal }).catch(() => undefined)])
+  } finally {
+    timer.abort()
+  }
 }

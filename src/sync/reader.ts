@@ -293,15 +293,19 @@ function cutOf({ request }: Resource): number {
 }
 
 function tally(tail: Tail | undefined, page: Page, cutMs: number): Tail | undefined {
-  let { step, count, before } = tail ?? { step: Number.NEGATIVE_INFINITY, count: 0, before: 0 }
-  for (const { timestamp } of page.records) {
-    if (timestamp === null) continue
-    const at = Math.floor(Date.parse(timestamp) / cutMs)
-    if (at > step) [step, count, before] = [at, 1, at === step + 1 ? count : 0]
-    else if (at === step) count++
-    else if (at === step - 1) before++
+  if (page.newest === undefined) return tail
+  const last = Math.floor(page.newest / cutMs)
+  const known = (step: number) => (tail?.step === step ? tail.count : tail && tail.step - 1 === step ? tail.before : 0)
+  const next = { step: last, count: known(last), before: known(last - 1) }
+  if (tail && tail.step > last) return tail
+  // The list goes from old to new: what counts stands at its end.
+  for (const { timestamp } of page.records.toReversed()) {
+    const step = timestamp === null ? last : Math.floor(Date.parse(timestamp) / cutMs)
+    if (step < last - 1) break
+    if (timestamp !== null && step === last) next.count++
+    else if (step === last - 1) next.before++
   }
-  return count === 0 ? undefined : { step, count, before }
+  return next
 }
 
 /** Counted records that a query beginning `justBefore` the newest time reads again. */

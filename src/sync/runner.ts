@@ -54,6 +54,8 @@ export interface RunnerOptions {
   maxTries?: number
   /** Delay after the first failed try in milliseconds, doubled with each. Default 1,000. */
   retryMs?: number
+  /** How long a small page waits for the next to be written with it, in milliseconds. Default 20. */
+  gatherMs?: number
   logger?: { warn(fields: object, message: string): void; error(fields: object, message: string): void }
 }
 

@@ -235,6 +235,8 @@ export function makeRunner(
     providers: () => ({ definition }),
     wake: (id, delayMs) => woken.push({ id, delayMs }),
     retryMs: 1,
+    // A write for every page, so that the tests see each checkpoint.
+    gatherMs: 0,
     ...more,
   })
   return { ...runner, woken, live }
