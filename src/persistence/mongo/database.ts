@@ -119,9 +119,16 @@ export interface Collections {
 }
 
 export type MongoStoreOptions =
+  /** Names the database: `mongodb://host/app`. Its parameters go before our defaults (5 s to connect, 20 s for an answer). */
   | { url: string }
-  /** The host's mongoose connection: used as it is, and left open by `close()`. */
-  | { connection: Connection }
+  /** The host's mongoose connection, such as `mongoose.connection`: left open by `close()`. */
+  | { connection: HostConnection }
+
+/** What tells a mongoose connection, said without mongoose's own types: it is optional. */
+export interface HostConnection {
+  readonly readyState: number
+  asPromise(): Promise<unknown>
+}
 
 const CONNECT_TIMEOUT_MS = 5_000
 const SOCKET_TIMEOUT_MS = 20_000
@@ -147,7 +154,8 @@ export class MongoDatabase {
 
   private async connect(): Promise<void> {
     try {
-      const connection = 'url' in this.options ? await this.connectTo(this.options.url) : this.options.connection
+      const connection =
+        'url' in this.options ? await this.connectTo(this.options.url) : (this.options.connection as Connection)
       const db = await readyDatabase(connection)
       const collections = collectionsOf(db)
       await migrate(db, collections)

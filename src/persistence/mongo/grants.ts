@@ -41,7 +41,7 @@ export async function releaseGrant({ grants }: Collections, ended: ConnectionSta
   const { id, generation } = ended
   await grants.updateOne(
     { _id },
-    { $pull: { holders: { connectionId: toKeyText(id), generation: { $lte: generation } } } },
+    { $pull: { holders: { connectionId: { $eq: toKeyText(id) }, generation: { $lte: generation } } } },
   )
   await grants.deleteOne({ _id, holders: { $size: 0 } })
 }

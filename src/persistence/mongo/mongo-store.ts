@@ -1,13 +1,13 @@
 import { GROUP_LIFE_MS, type Store, TRANSACTION_KEPT_MS } from '../store.js'
 import { backfillMethods } from './backfills.js'
 import { connectionMethods } from './connections.js'
-import { MongoDatabase, type MongoStoreOptions } from './database.js'
+import { type HostConnection, MongoDatabase, type MongoStoreOptions } from './database.js'
 import { outboxMethods } from './outbox.js'
 import { recordMethods } from './records.js'
 import { revocationMethods } from './revocations.js'
 import { transactionMethods } from './transactions.js'
 
-export type { MongoStoreOptions }
+export type { HostConnection, MongoStoreOptions }
 
 /**
  * The store for several processes: MongoDB 4.4 or newer, standalone or a replica set, in collections that begin with `atom_`.

@@ -10,8 +10,6 @@ export type Row = Record<string, Value>
 
 /** How long SQLite itself may wait for another process's lock: it blocks the event loop meanwhile. */
 const BUSY_TIMEOUT_MS = 5
-/** How long a write is tried again, with timers between the tries, before it is refused. */
-const BUSY_TOTAL_MS = 5_000
 /** A group of writes ends here, so that a flood of them does not hold the event loop. */
 const GROUP_MAX_WRITES = 256
 const GROUP_MAX_MS = 20
@@ -38,6 +36,7 @@ interface Write {
  */
 export class SqliteDatabase {
   private readonly path: string
+  private readonly lockTimeoutMs: number
   private handle: LibsqlDatabase.Database | undefined
   private opening: Promise<void> | undefined
   private readonly statements = new Map<string, Statement>()
@@ -47,8 +46,10 @@ export class SqliteDatabase {
   private drained: (() => void) | undefined
   private synchronous: 'FULL' | 'NORMAL' | undefined
 
-  constructor(path: string) {
+  /** @param lockTimeoutMs - How long a write is tried again, with timers between the tries, before it is refused. */
+  constructor(path: string, lockTimeoutMs: number) {
     this.path = path
+    this.lockTimeoutMs = lockTimeoutMs
   }
 
   open(): Promise<void> {
@@ -65,8 +66,7 @@ export class SqliteDatabase {
     try {
       if (this.path !== ':memory:') {
         mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 })
-        // SQLite gives its further files (-wal, -shm) the mode of this one.
-        closeSync(openSync(this.path, 'a', 0o600))
+        createPrivately(this.path)
       }
       this.handle = new Database(this.path, { timeout: BUSY_TIMEOUT_MS })
       await this.patiently(() => this.prepareFile())
@@ -208,7 +208,7 @@ export class SqliteDatabase {
   }
 
   private takeOverdue(): Write[] {
-    const before = Date.now() - BUSY_TOTAL_MS
+    const before = Date.now() - this.lockTimeoutMs
     const count = this.queue.findIndex((write) => write.since > before)
     return this.queue.splice(0, count < 0 ? this.queue.length : count)
   }
@@ -222,7 +222,7 @@ export class SqliteDatabase {
   }
 
   private async patiently<T>(work: () => T): Promise<T> {
-    const end = Date.now() + BUSY_TOTAL_MS
+    const end = Date.now() + this.lockTimeoutMs
     for (;;) {
       try {
         return work()
@@ -268,6 +268,19 @@ export class SqliteDatabase {
   private connected(): LibsqlDatabase.Database {
     if (!this.handle) throw unavailable('sqlite: the store is not open')
     return this.handle
+  }
+}
+
+/**
+ * SQLite gives its further files (-wal, -shm) the mode of this one. A file that exists must not even be opened here: closing it
+ * again would drop the locks that SQLite holds on it anywhere in this process (POSIX), and another process could then remove
+ * the log under our feet.
+ */
+function createPrivately(path: string): void {
+  try {
+    closeSync(openSync(path, 'wx', 0o600))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   }
 }
 

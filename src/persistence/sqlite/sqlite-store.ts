@@ -10,15 +10,18 @@ import { transactionMethods } from './transactions.js'
 export interface SqliteStoreOptions {
   /** A file, whose folder is created with mode 0700, or `':memory:'`. */
   path: string
+  /** How long a write may wait for another process's lock before it is refused. Milliseconds, default 5,000. */
+  lockTimeoutMs?: number
 }
 
 /**
  * The embedded store. Several processes of one machine may share a file; over a network file system they may not.
  *
- * libsql is loaded by `open()`.
+ * libsql is loaded by `open()`. Do not read the file by other means while a process has it open (a copy for a backup, say): on POSIX
+ * systems that drops SQLite's locks. `sqlite3 atom.sqlite '.backup …'` in a process of its own is safe.
  */
-export function createSqliteStore({ path }: SqliteStoreOptions): Store {
-  const db = new SqliteDatabase(path)
+export function createSqliteStore({ path, lockTimeoutMs = 5_000 }: SqliteStoreOptions): Store {
+  const db = new SqliteDatabase(path, lockTimeoutMs)
   return {
     kind: 'sqlite',
     open: () => db.open(),
