@@ -1,5 +1,5 @@
 import { fork } from 'node:child_process'
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -160,6 +160,8 @@ describe('the key file of a development machine', () => {
   it('gives eight processes at once the same key', async () => {
     const path = join(folder, 'development.key')
     const worker = fileURLToPath(new URL('key-worker.js', import.meta.url))
+    const built = fileURLToPath(new URL('../../dist/persistence/sealing.js', import.meta.url))
+    if (!process.env.ATOM_DIST && !existsSync(built)) throw new Error('this test runs the build: npm run build')
     const children = Array.from({ length: 8 }, () => fork(worker))
     const answers = children.map(
       (child) => new Promise<{ keys: string; created: boolean }>((resolve) => child.once('message', resolve as never)),

@@ -45,6 +45,18 @@ describe('the sqlite store', () => {
     expect(frames() - start - together).toBeGreaterThan(20 * together)
   })
 
+  it('flushes to the disk with every group in which a write must survive a power cut', async () => {
+    const database = new SqliteDatabase(join(folder, 'levels.sqlite'), 100)
+    await database.open()
+    const level = () => Number(database.get('PRAGMA synchronous')?.synchronous)
+    const [NORMAL, FULL] = [1, 2]
+    await database.write(() => {}, false)
+    expect(level()).toBe(NORMAL)
+    await Promise.all([database.write(() => {}, false), database.write(() => {})])
+    expect(level()).toBe(FULL)
+    await database.close()
+  })
+
   it('fails one write of a group by itself', async () => {
     const bad = connect({
       accountKey: 'known',

@@ -187,7 +187,12 @@ function toRow(state: BackfillState): Omit<BackfillRow, '_id' | 'revision' | 'ou
     ...rest,
     connectionId: toKeyText(state.connectionId),
     tenantId: toKeyText(state.tenantId),
-    resources: resources.map((progress) => ({ ...progress, checkpoint: JSON.stringify(progress.checkpoint ?? null) })),
+    // The driver would keep an undefined reason as null.
+    resources: resources.map(({ reason, checkpoint, ...progress }) => ({
+      ...progress,
+      ...(reason !== undefined && { reason }),
+      checkpoint: JSON.stringify(checkpoint ?? null),
+    })),
   }
 }
 

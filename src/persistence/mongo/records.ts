@@ -3,7 +3,7 @@ import { fromCursor, toCursor } from '../cursor.js'
 import { fromKeyText, toKeyText } from '../key-text.js'
 import type { Store, StoredRecord } from '../store.js'
 import { tenantFilter } from './connections.js'
-import type { Collections, MongoDatabase, RecordRow } from './database.js'
+import { type Collections, type MongoDatabase, orAgain, type RecordRow } from './database.js'
 
 type Methods = Pick<Store, 'listRecords' | 'getRecord' | 'deleteRecords'>
 
@@ -31,7 +31,8 @@ export async function writeRecords(
   }))
   for (const { resource, id } of deletes)
     writes.push({ deleteOne: { filter: { _id: recordKey(connectionId, resource, id) } } })
-  if (writes.length > 0) await collection.bulkWrite(writes, { ordered: true })
+  // In order: of two records with one id in a page the last one counts.
+  if (writes.length > 0) await orAgain(() => collection.bulkWrite(writes, { ordered: true }))
 }
 
 /** A page was being written while the connection was ended and its records deleted: they go, too. */

@@ -1,5 +1,5 @@
 import type { PendingRevocation, Store } from '../store.js'
-import type { MongoDatabase, RevocationEntry } from './database.js'
+import { type MongoDatabase, orAgain, type RevocationEntry } from './database.js'
 
 type Methods = Pick<Store, 'claimRevocation' | 'finishRevocation' | 'deferRevocation' | 'saveRevocation'>
 
@@ -62,7 +62,7 @@ export function revocationMethods(db: MongoDatabase): Methods {
 
     async saveRevocation(revocation) {
       const { id, ...entry } = toRevocationEntry(revocation)
-      await db.use(({ revocations }) => revocations.replaceOne({ _id: id }, entry, { upsert: true }))
+      await db.use(({ revocations }) => orAgain(() => revocations.replaceOne({ _id: id }, entry, { upsert: true })))
     },
   }
 }

@@ -113,7 +113,7 @@ export function backfillContract(stage: () => Stage): void {
       const checkpoint = JSON.parse('{"$ref":"x","a.b":[1,null],"__proto__":{"c":"\\u0000"}}') as unknown
       const first = progress({ checkpoint, coveredFrom: '2027-01-01T00:00:00Z', reason: 'half way' })
       expect(await savePage([record('1'), record('2')], { progress: first, now: NOW + 30_000 })).toBe(true)
-      const added = progress({ resource: 'found later', checkpoint: null })
+      const added = progress({ resource: 'found later', checkpoint: null, reason: undefined })
       expect(await savePage([], { progress: added, now: NOW + 31_000 })).toBe(true)
       const stored = await store.getBackfill(null, job.id)
       expect(stored?.resources).toEqual([first, job.resources[1], added])
