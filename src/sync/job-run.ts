@@ -74,7 +74,25 @@ export class JobRun {
     if (document.status === 'needs_reauth')
       throw new IntegrationError('CONNECTION_NEEDS_REAUTH', 'the connection ended before its backfill')
     for (const resource of inOrder(this.definition.resources)) await this.readOne(resource, document.scopes)
+    // A job that failed may go on later, and needs them then.
+    if (!this.failure)
+      for (const resource of this.definition.resources) if (resource.parentOnly) await this.forget(resource)
     await this.ledger.finish(this.failure)
+  }
+
+  /** What was kept only to be iterated: its children are read. */
+  private async forget(resource: Resource): Promise<void> {
+    const { id: backfillId, connectionId } = this.ledger.job
+    for (;;) {
+      const query = { tenantId: null, connectionId, backfillId, resource: resource.name, limit: 200 }
+      const { items } = await this.options.store.listRecords(query)
+      if (items.length === 0) return
+      await this.ledger.save(
+        this.ledger.progressOf(resource),
+        [],
+        items.map(({ id }) => id),
+      )
+    }
   }
 
   /** One resource to its end, with its short waits. Rejects when the turn has to stop here. */

@@ -82,7 +82,7 @@ export function advance(
     ...progress,
     status: 'running',
     pages: progress.pages + page.pages,
-    records: Math.max(0, progress.records + page.counted),
+    records: resource.parentOnly ? 0 : Math.max(0, progress.records + page.counted),
     ...coveredSoFar(resource, window, checkpoint),
     checkpoint,
   }

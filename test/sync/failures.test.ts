@@ -170,15 +170,17 @@ describe('onRecords', () => {
     })
   })
 
-  it('does not get what is only a parent', async () => {
+  it('does not get what is only a parent, which is not kept either', async () => {
     const seen: string[] = []
     const parent = things({ name: 'parents', parentOnly: true, timestamp: undefined, filter: 'none' })
     const child = things({ parent: 'parents', request: { method: 'GET', url: `${ORIGIN}/c/{parent.id}` } })
-    const { id, runner } = await setUp([parent, child], (request) => serve(items.slice(0, 1), request), {
+    const { id, runner, connection } = await setUp([parent, child], (request) => serve(items.slice(0, 1), request), {
       runner: { onRecords: (_batch, { resource }) => void seen.push(resource) },
     })
-    await runToEnd(store, runner, id)
+    const job = await runToEnd(store, runner, id)
     expect(seen).toEqual(['things'])
+    expect((await allRecords(store, connection.id)).map(({ resource }) => resource)).toEqual(['things'])
+    expect(receiptOf(job, 'parents')).toMatchObject({ status: 'completed', pages: 1, records: 0 })
   })
 })
 
