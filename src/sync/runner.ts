@@ -48,7 +48,7 @@ export interface RunnerOptions {
   /** At least once per page, before the page counts as read: when it fails, the page is read again. */
   onRecords?: OnRecords
   now?: () => number
-  /** How long a job is ours without a sign of life, in milliseconds. Default 60,000. */
+  /** How long a job is ours without a sign of life, in milliseconds. Default 30,000. */
   leaseMs?: number
   /** Tries of one page, then the job fails. Default 5. */
   maxTries?: number
@@ -68,7 +68,7 @@ export interface Runner {
 
 /** Runs backfills: reads page by page, writes, saves where it is, and goes on from there after any interruption (design §10). */
 export function createRunner(options: RunnerOptions): Runner {
-  const { store, events, now = Date.now, leaseMs = 60_000 } = options
+  const { store, events, now = Date.now, leaseMs = 30_000 } = options
   const owner = randomUUID()
   const closing = new AbortController()
   const running = new Set<Promise<void>>()
