@@ -3,6 +3,7 @@ import { toConnection } from '../connection.js'
 import { IntegrationError } from '../errors.js'
 import type { BackfillDocument, StoredRecord } from '../persistence/store.js'
 import type { ProviderDefinition, RequestTemplate, Resource } from '../strategies/define-provider.js'
+import { telemetry } from '../tokens/observability.js'
 import { backoff } from './backoff.js'
 import { judge, LeaseLost, skipsParent, whyNot } from './failures.js'
 import type { Ledger } from './ledger.js'
@@ -215,6 +216,7 @@ export class JobRun {
         throw error
       }
       merged.add(page)
+      this.count(page, resource)
       progress = advance(progress, page, { resource, window, provider: this.definition.name })
     }
     await this.ledger.save(progress, merged.records(), merged.deletes())
@@ -224,6 +226,7 @@ export class JobRun {
   private async writeSet(set: PendingSet, page: ReadPage, resource: Resource, window: Window): Promise<void> {
     if (page.restarted) set.clear()
     set.add(page)
+    this.count(page, resource)
     set.pages += page.pages
     set.unreadable += page.unreadable
     if (!page.endsSet) return
@@ -242,6 +245,10 @@ export class JobRun {
     await this.tell(resource, rest, deletes)
     await this.ledger.save(progress, rest, deletes)
     set.clear()
+  }
+
+  private count({ pages }: ReadPage, resource: Resource): void {
+    if (pages > 0) telemetry.count('atom.backfill.pages', { provider: this.definition.id, resource: resource.name })
   }
 
   private async tell(resource: Resource, records: readonly StoredRecord[], deletes: readonly string[]): Promise<void> {
