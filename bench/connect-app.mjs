@@ -58,10 +58,9 @@ const apps = {
     })
     integrations.on('connected', () => {})
     app.use((req, res, next) => {
-      if (req.url === '/start') {
+      if (req.url === '/integrations/bench/connect') {
         req.benchUser = String(++user)
         res.append('set-cookie', `user=${user}`)
-        req.url = '/integrations/bench/connect'
       }
       next()
     })
@@ -122,5 +121,6 @@ const apps = {
     app.get('/done', (_req, res) => res.end('ok'))
   },
 }
+process.on("SIGINT",()=>process.exit(0))
 await apps[kind]()
 process.send(server.address().port)

@@ -13,6 +13,7 @@ import { interleaved, perSecond } from './measure.js'
 
 const IN_FLIGHT = 32
 const FLOWS = 1500
+const STARTS = { atom: '/integrations/bench/connect', 'passport-oauth2': '/start', grant: '/connect/bench' }
 
 function provider() {
   let account = 0
@@ -44,7 +45,7 @@ async function startApp(kind, providerUrl) {
   })
   return {
     child,
-    start: kind === 'grant' ? '/connect/bench' : '/start',
+    start: STARTS[kind],
     pool: new Pool(`http://127.0.0.1:${port}`, { connections: IN_FLIGHT }),
   }
 }

@@ -3,7 +3,7 @@ import type { BackfillDocument } from '../persistence/store.js'
 import { toBackfill } from '../sync/receipt.js'
 import { requireConnection, requireIdentity, requireOwnOrigin } from './access.js'
 import type { Identity, Kit, Visit } from './kit.js'
-import { badField, bodyOf } from './request.js'
+import { badField, bodyOf, redirect } from './request.js'
 
 /** A stream ends after five minutes, and who reconnects is identified again. */
 const STREAM_MS = 5 * 60_000
@@ -26,7 +26,7 @@ export async function postBackfill(visit: Visit): Promise<void> {
     connectionId: document.id,
     ...(fields.months !== undefined && { months: Number(fields.months) }),
   })
-  if (isForm && visit.html) return res.redirect(303, kit.path)
+  if (isForm && visit.html) return redirect(res, 303, kit.path)
   res
     .status(scheduled.created ? 202 : 200)
     .set('cache-control', 'no-store')

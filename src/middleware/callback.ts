@@ -6,7 +6,7 @@ import { requireEntry, save, strategyOf } from './connect.js'
 import type { Identity, Visit } from './kit.js'
 import { html, layout, sendPage } from './pages/layout.js'
 import { popupPage } from './pages/popup-page.js'
-import { bodyOf } from './request.js'
+import { bodyOf, redirect } from './request.js'
 import { claimTransaction } from './transaction.js'
 
 const BOUNCED = 'atom_bounced'
@@ -50,11 +50,12 @@ async function complete(visit: Visit, identity: Identity, input: Readonly<Record
   if (req.method === 'POST' || !(visit.html || transaction.mode === 'popup'))
     return void res.json({ connection: toConnection(connection) })
   if (transaction.mode === 'popup')
-    return res.redirect(
+    return redirect(
+      res,
       303,
       `${kit.path}/connected?${new URLSearchParams({ provider: definition.id, connection: connection.id })}`,
     )
-  res.redirect(303, transaction.returnTo ?? `${kit.path}?connected=${definition.id}`)
+  redirect(res, 303, transaction.returnTo ?? `${kit.path}?connected=${definition.id}`)
 }
 
 /**

@@ -19,7 +19,7 @@ import {
 import type { Identity, Kit, Visit } from './kit.js'
 import { sendPage } from './pages/layout.js'
 import { startPage } from './pages/start-page.js'
-import { asksForJson, bodyOf, checkReturnTo } from './request.js'
+import { asksForJson, bodyOf, checkReturnTo, redirect } from './request.js'
 import { LIFETIME_MS, type StartOptions, startStore } from './transaction.js'
 
 /** What a start may carry besides connection parameters. */
@@ -144,7 +144,7 @@ async function start(visit: Visit, entry: CatalogueEntry, identity: Identity, in
   if (outcome.kind === 'success') throw new TypeError('a start cannot succeed')
   res.set({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' })
   const expiresAt = new Date(kit.now() + LIFETIME_MS).toISOString()
-  if (visit.html || (req.method === 'GET' && !asksForJson(req))) return res.redirect(302, outcome.url)
+  if (visit.html || (req.method === 'GET' && !asksForJson(req))) return redirect(res, 302, outcome.url)
   if (outcome.linkToken !== undefined)
     res.json({ linkToken: outcome.linkToken, hostedLinkUrl: outcome.url, state: outcome.state, expiresAt })
   else res.json({ authorizationUrl: outcome.url, state: outcome.state, expiresAt })
@@ -192,7 +192,7 @@ async function connectKey(visit: Visit, entry: CatalogueEntry, identity: Identit
   })
   if (outcome.kind !== 'success') throw failed(outcome)
   const connection = await save(kit, entry, identity, outcome.account, expected?.id ?? null)
-  if (visit.html) return res.redirect(303, input.returnTo ?? `${kit.path}?connected=${entry.definition.id}`)
+  if (visit.html) return redirect(res, 303, input.returnTo ?? `${kit.path}?connected=${entry.definition.id}`)
   res
     .status(201)
     .set('cache-control', 'no-store')

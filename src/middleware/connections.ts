@@ -11,7 +11,7 @@ import {
 import type { Identity, Visit } from './kit.js'
 import { connectPage, type ProviderCard } from './pages/connect-page.js'
 import { sendPage } from './pages/layout.js'
-import { badField, bodyOf } from './request.js'
+import { badField, bodyOf, redirect } from './request.js'
 
 /** More than fits a page; the API lists them all. */
 const SHOWN = 200
@@ -115,7 +115,7 @@ export async function disconnect(visit: Visit): Promise<void> {
   const records = fields.records ?? visit.query.records ?? 'keep'
   if (records !== 'keep' && records !== 'delete') throw badField('records', 'Must be keep or delete.')
   await kit.tokens.disconnect(identity.tenantId, document.id, { records })
-  if (isForm && visit.html) return res.redirect(303, kit.path)
+  if (isForm && visit.html) return redirect(res, 303, kit.path)
   res.status(204).end()
 }
 

@@ -1,4 +1,4 @@
-import type { Request } from 'express'
+import type { Request, Response } from 'express'
 import { IntegrationError } from '../errors.js'
 
 const MAX_BODY_BYTES = 64 * 1024
@@ -150,4 +150,12 @@ export function checkReturnTo(value: string | undefined, origin: string): string
     }
   }
   return value
+}
+
+/** A redirect without a body to read: what follows is the browser's business. */
+export function redirect(res: Response, status: 302 | 303, location: string): void {
+  res.statusCode = status
+  res.setHeader('location', location)
+  res.setHeader('content-length', '0')
+  res.end()
 }

@@ -1,7 +1,8 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import type { Request } from 'express'
 import { IntegrationError } from '../errors.js'
 import type { Transaction } from '../persistence/store.js'
+import { randomText } from '../random.js'
 import type { StateData, StateStore } from '../strategies/state-store.js'
 import type { Identity, Kit, Visit } from './kit.js'
 import { cookieOf } from './request.js'
@@ -27,7 +28,7 @@ export function startStore(visit: Visit, options: StartOptions): StateStore {
   return {
     async save(_req: Request, state: string, { params, ...secret }: StateData) {
       const now = kit.now()
-      const binding = randomBytes(32).toString('base64url')
+      const binding = randomText(32)
       const saved = await kit.store.createTransaction(
         {
           stateHash: sha256(state),
@@ -124,7 +125,8 @@ function surplus(req: Request): string[] {
 }
 
 function sealContext({ provider, identity }: Pick<StartOptions, 'provider' | 'identity'>, state: string) {
-  return { tenantId: identity.tenantId, provider, connectionId: sha256(state), field: 'transaction' }
+  // One key for all attempts of a tenant and provider; the state is part of what must match.
+  return { tenantId: identity.tenantId, provider, connectionId: 'transactions', field: sha256(state) }
 }
 
 function sha256(text: string): string {

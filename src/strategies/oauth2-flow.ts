@@ -1,5 +1,6 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { redactText } from '../provider-http/redact.js'
+import { randomText } from '../random.js'
 import { scopeOf } from './call.js'
 import { callbackParams, codeRejected, defaultScopes, type Flow, type FlowContext, failure } from './flow.js'
 import type { Grant } from './grant.js'
@@ -18,8 +19,8 @@ export const oauth2Flow: Flow = {
     const { auth } = definition as OAuth2Definition
     const scope = scopeOf(definition, client, { params })
     const usePkce = auth.pkce === 'always' || (auth.pkce === 'optIn' && client.pkce === true)
-    const verifier = usePkce ? randomBytes(32).toString('base64url') : undefined
-    const url = new URL(fillURL(auth.authorizationURL, scope))
+    const verifier = usePkce ? randomText(32) : undefined
+    const base = fillURL(auth.authorizationURL, scope)
     const scopes = client.scopes ?? defaultScopes(definition)
     const query: Record<string, string> = {
       response_type: 'code',
@@ -33,9 +34,9 @@ export const oauth2Flow: Flow = {
         code_challenge_method: 'S256',
       }),
     }
-    for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value)
+    const url = `${base}${base.includes('?') ? '&' : '?'}${new URLSearchParams(query)}`
     return {
-      url: url.href,
+      url,
       data: { params, ...(verifier && { verifier }), ...(Object.keys(secrets).length > 0 && { secrets }) },
     }
   },

@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto'
 import type { Request } from 'express'
 import { IntegrationError } from '../errors.js'
+import { randomText } from '../random.js'
 
 /** What a callback needs from its start. */
 export interface StateData {
@@ -24,7 +24,7 @@ export interface StateStore {
 
 /** 256 random bits. */
 export function newState(): string {
-  return randomBytes(32).toString('base64url')
+  return randomText(32)
 }
 
 const LIFETIME_MS = 10 * 60_000

@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto'
 import type { Response } from 'express'
+import { randomText } from '../../random.js'
 
 /** A part of a page: escaped already. */
 export class Markup {
@@ -21,7 +21,7 @@ function render(value: unknown): string {
 }
 
 export function newNonce(): string {
-  return randomBytes(16).toString('base64url')
+  return randomText(16)
 }
 
 /**

@@ -13,6 +13,9 @@ const BUSY_TIMEOUT_MS = 5
 /** A group of writes ends here, so that a flood of them does not hold the event loop. */
 const GROUP_MAX_WRITES = 256
 const GROUP_MAX_MS = 20
+/** Three commits within this time, in milliseconds, are many. */
+const BUSY_MS = 8
+const GATHER_MS = 2
 
 interface Statement {
   run(values: Value[]): { changes: number }
@@ -31,8 +34,7 @@ interface Write {
 /**
  * One SQLite file (or memory), used by libsql's synchronous API.
  *
- * Writes of one moment are committed together: each is a savepoint inside one transaction, fails by itself, and resolves after the
- * commit. Nothing is awaited inside a transaction.
+ * Writes of one moment are committed together: each fails by itself, and resolves after the commit. Nothing is awaited inside a transaction.
  */
 export class SqliteDatabase {
   private readonly path: string
@@ -44,6 +46,12 @@ export class SqliteDatabase {
   private flushing = false
   private closing = false
   private drained: (() => void) | undefined
+  /** When the last three commits were. */
+  private commits: [number, number, number] = [
+    Number.NEGATIVE_INFINITY,
+    Number.NEGATIVE_INFINITY,
+    Number.NEGATIVE_INFINITY,
+  ]
   private synchronous: 'FULL' | 'NORMAL' | undefined
 
   /** @param lockTimeoutMs - How long a write is tried again, with timers between the tries, before it is refused. */
@@ -79,6 +87,8 @@ export class SqliteDatabase {
   private prepareFile(): void {
     this.all('PRAGMA journal_mode = WAL')
     this.exec('PRAGMA journal_size_limit = 67108864')
+    // Larger steps: a checkpoint syncs two files while the event loop waits.
+    this.exec('PRAGMA wal_autocheckpoint = 8000')
     this.setSynchronous('FULL')
     this.exec('BEGIN IMMEDIATE')
     try {
@@ -145,7 +155,9 @@ export class SqliteDatabase {
   private wake(delayMs = 0): void {
     if (this.flushing && delayMs === 0) return
     this.flushing = true
-    if (delayMs > 0) setTimeout(() => this.flush(), delayMs)
+    // Many commits in a few milliseconds mean many writers: waiting a moment for the next ones costs less than a commit for each.
+    const pause = delayMs > 0 || performance.now() - this.commits[0] > BUSY_MS ? delayMs : GATHER_MS
+    if (pause > 0) setTimeout(() => this.flush(), pause)
     else setImmediate(() => this.flush())
   }
 
@@ -161,37 +173,59 @@ export class SqliteDatabase {
       return
     }
     this.runGroup()
+    this.commits = [this.commits[1], this.commits[2], performance.now()]
     this.settle()
   }
 
+  /** Commits what is queued together. A write that throws is undone alone: the group runs again with a savepoint around each. */
   private runGroup(): void {
-    const done: { write: Write; value: unknown }[] = []
+    const group: Write[] = []
+    const values: unknown[] = []
     const end = performance.now() + GROUP_MAX_MS
-    let taken: Write | undefined
     try {
-      while (done.length < GROUP_MAX_WRITES && performance.now() < end) {
-        taken = this.queue.shift()
-        if (!taken) break
+      while (group.length < GROUP_MAX_WRITES && performance.now() < end) {
+        const write = this.queue.shift()
+        if (!write) break
+        group.push(write)
+        values.push(write.work())
+      }
+      this.exec('COMMIT')
+    } catch {
+      this.rollBack()
+      this.runApart(group)
+      return
+    }
+    group.forEach((write, index) => {
+      write.resolve(values[index])
+    })
+  }
+
+  private runApart(group: readonly Write[]): void {
+    const done: { write: Write; value: unknown }[] = []
+    let left = group
+    try {
+      this.exec('BEGIN IMMEDIATE')
+      for (const write of group) {
+        left = left.slice(1)
         this.exec('SAVEPOINT one')
         try {
-          const value = taken.work()
+          const value = write.work()
           this.exec('RELEASE one')
-          done.push({ write: taken, value })
+          done.push({ write, value })
         } catch (error) {
+          write.reject(outward(error))
           // A full disk, for one, ends the whole transaction; what came before in this group is gone then, too.
           if (!this.handle?.inTransaction) throw error
           this.exec('ROLLBACK TO one')
           this.exec('RELEASE one')
-          taken.reject(outward(error))
         }
-        taken = undefined
       }
       this.exec('COMMIT')
     } catch (error) {
       this.rollBack()
       const failure = unavailable('sqlite: the transaction was not committed', error)
-      taken?.reject(failure)
       for (const { write } of done) write.reject(failure)
+      for (const write of left) write.reject(failure)
       return
     }
     for (const { write, value } of done) write.resolve(value)

@@ -19,20 +19,18 @@ export function transactionMethods(db: SqliteDatabase): Methods {
       const user = [toKeyText(tenantId), toKeyText(userId)] as const
       const body = JSON.stringify(transaction)
       return db.write(() => {
-        const open = db.get(
-          'SELECT count(*) AS open FROM transactions WHERE tenant_id = ? AND user_id = ? AND expires_at > ? AND claimed_at IS NULL',
-          ...user,
-          createdAt,
-        )
-        if (Number(open?.open) >= maxOpen) return false
-        db.run(
-          'INSERT INTO transactions (state_hash, tenant_id, user_id, expires_at, body) VALUES (?, ?, ?, ?, ?)',
+        const inserted = db.run(
+          `INSERT INTO transactions (state_hash, tenant_id, user_id, expires_at, body) SELECT ?, ?, ?, ?, ? WHERE
+           (SELECT count(*) FROM transactions WHERE tenant_id = ? AND user_id = ? AND expires_at > ? AND claimed_at IS NULL) < ?`,
           toKeyText(stateHash),
           ...user,
           expiresAt,
           body,
+          ...user,
+          createdAt,
+          maxOpen,
         )
-        return true
+        return inserted === 1
       }, DURABLE)
     },
 
