@@ -121,6 +121,6 @@ const apps = {
     app.get('/done', (_req, res) => res.end('ok'))
   },
 }
-process.on("SIGINT",()=>process.exit(0))
+process.on('SIGINT', () => process.exit(0))
 await apps[kind]()
 process.send(server.address().port)
