@@ -159,7 +159,9 @@ export function atomIntegrations(options: AtomOptions): AtomIntegrations {
 }
 
 function createStore({ store }: Settings): Store {
-  return store.kind === 'sqlite' ? createSqliteStore({ path: store.path ?? ':memory:' }) : createMongoStore(store as MongoStoreOptions)
+  return store.kind === 'sqlite'
+    ? createSqliteStore({ path: store.path ?? ':memory:' })
+    : createMongoStore(store as MongoStoreOptions)
 }
 
 function createQueue({ queue }: Settings, store: Store): Queue {

@@ -13,7 +13,11 @@ describe('IntegrationError', () => {
     })
     const sent = JSON.stringify(error)
     expect(sent).not.toMatch(/secret-token|text\/html|stack/)
-    expect(JSON.parse(sent)).toMatchObject({ code: 'PROVIDER_BAD_RESPONSE', status: 502, title: 'Slack did not answer as expected' })
+    expect(JSON.parse(sent)).toMatchObject({
+      code: 'PROVIDER_BAD_RESPONSE',
+      status: 502,
+      title: 'Slack did not answer as expected',
+    })
   })
 
   it('carries a reference that is new each time', () => {

@@ -202,16 +202,16 @@ describe.each(Object.keys(published))('guardStrategy around %s', (name) => {
   })
 
   for (const endpoint of ['token', 'profile'] as const) {
-    it.each(Object.entries(answers))(
-      `turns %s at the ${endpoint} endpoint into one typed error`,
-      async (_what, { handler, code }) => {
-        const { response, errors } = await signIn(name, { [endpoint]: handler })
-        expect(response.body.code).toBe(code)
-        expect(errors).toHaveLength(1)
-        const shown = JSON.stringify(errors[0]) + String((errors[0] as Error).message)
-        expect(shown).not.toMatch(/marker-of-the-page|client-secret|<html/)
-      },
-    )
+    it.each(Object.entries(answers))(`turns %s at the ${endpoint} endpoint into one typed error`, async (_what, {
+      handler,
+      code,
+    }) => {
+      const { response, errors } = await signIn(name, { [endpoint]: handler })
+      expect(response.body.code).toBe(code)
+      expect(errors).toHaveLength(1)
+      const shown = JSON.stringify(errors[0]) + String((errors[0] as Error).message)
+      expect(shown).not.toMatch(/marker-of-the-page|client-secret|<html/)
+    })
   }
 
   it('refuses a token answer without a token instead of calling verify with undefined', async () => {

@@ -21,14 +21,13 @@ describe('the facts check', () => {
         console.info(`facts check: ${open.length} sheets without a definition yet: ${open.join(', ')}`)
     })
 
-    it.each(Object.keys(catalogue))(
-      'finds %s as its sheet says, but for the deviations that give a reason',
-      async (id) => {
-        const sheet = sheets.get(id)
-        if (!sheet) throw new Error(`no sheet for ${id}`)
-        expect(await checkFacts(catalogue[id] as ProviderDefinition, sheet)).toEqual({ unexplained: [], stale: [] })
-      },
-    )
+    it.each(
+      Object.keys(catalogue),
+    )('finds %s as its sheet says, but for the deviations that give a reason', async (id) => {
+      const sheet = sheets.get(id)
+      if (!sheet) throw new Error(`no sheet for ${id}`)
+      expect(await checkFacts(catalogue[id] as ProviderDefinition, sheet)).toEqual({ unexplained: [], stale: [] })
+    })
   }
 })
 

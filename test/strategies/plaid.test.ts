@@ -37,20 +37,20 @@ describe("Plaid's refusals", () => {
     }
   })
 
-  it.each(['NOT_READY', 'INITIAL_UPDATE_COMPLETE'])(
-    'include a synchronisation that says %s: the history is not there yet',
-    async (status) => {
-      const body = {
-        added: [],
-        modified: [],
-        removed: [],
-        has_more: false,
-        next_cursor: '',
-        transactions_update_status: status,
-      }
-      expect(await refusal(plaid.api.errors, { body })).toMatchObject({ fault: 'not_ready' })
-    },
-  )
+  it.each([
+    'NOT_READY',
+    'INITIAL_UPDATE_COMPLETE',
+  ])('include a synchronisation that says %s: the history is not there yet', async (status) => {
+    const body = {
+      added: [],
+      modified: [],
+      removed: [],
+      has_more: false,
+      next_cursor: '',
+      transactions_update_status: status,
+    }
+    expect(await refusal(plaid.api.errors, { body })).toMatchObject({ fault: 'not_ready' })
+  })
 
   it('do not include a synchronisation whose history is complete', async () => {
     const body = { added: [], has_more: false, transactions_update_status: 'HISTORICAL_UPDATE_COMPLETE' }

@@ -7,12 +7,14 @@ import { refusal } from './refusal.js'
 const [apiKey, accountId] = stripe.params
 
 describe("Stripe's keys", () => {
-  it.each(['rk_live_1234567890', 'rk_test_AbCdEf1234567890', 'sk_test_51AbCdEfGhIjKl', ' sk_live_abcdefghij\n'])(
-    'take %j',
-    (key) => {
-      expect(apiKey.normalize(key)).toMatch(apiKey.pattern)
-    },
-  )
+  it.each([
+    'rk_live_1234567890',
+    'rk_test_AbCdEf1234567890',
+    'sk_test_51AbCdEfGhIjKl',
+    ' sk_live_abcdefghij\n',
+  ])('take %j', (key) => {
+    expect(apiKey.normalize(key)).toMatch(apiKey.pattern)
+  })
 
   it.each([
     'pk_live_1234567890',

@@ -21,16 +21,16 @@ describe("Trello's refusals", () => {
     expect(await refusal(trello.api.errors, { status, body })).toMatchObject({ fault })
   })
 
-  it.each(['API_TOKEN_LIMIT_EXCEEDED', 'API_KEY_LIMIT_EXCEEDED'])(
-    'of %s wait for the window of ten seconds',
-    async (error) => {
-      const body = { error, message: 'Rate limit exceeded' }
-      expect(await refusal(trello.api.errors, { status: 429, body })).toMatchObject({
-        fault: 'rate_limited',
-        retryAfterSeconds: 10,
-      })
-    },
-  )
+  it.each([
+    'API_TOKEN_LIMIT_EXCEEDED',
+    'API_KEY_LIMIT_EXCEEDED',
+  ])('of %s wait for the window of ten seconds', async (error) => {
+    const body = { error, message: 'Rate limit exceeded' }
+    expect(await refusal(trello.api.errors, { status: 429, body })).toMatchObject({
+      fault: 'rate_limited',
+      retryAfterSeconds: 10,
+    })
+  })
 })
 
 describe("Trello's cards", () => {

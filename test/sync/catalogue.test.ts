@@ -94,37 +94,36 @@ async function storedIds(connectionId: string, resource: string): Promise<string
   return ids
 }
 
-describe.concurrent.each(Object.values(catalogue).map((definition) => [definition.id, definition] as const))(
-  'the backfill of %s',
-  (id, definition) => {
-    it('stores what the provider has, each record once, and a receipt for every resource', async () => {
-      if (CALM.includes(id)) {
-        lab.fault({ provider: id, endpoint: 'api', kind: 'html-200', times: 4 })
-        lab.fault({ provider: id, endpoint: 'api', kind: 'rate-limit', times: 1 })
-      }
-      const connectionId = await connect(id)
-      expect(await end(connectionId)).toMatchObject({ type: 'backfill.completed' })
-      const [backfill] = (await integrations.admin.backfills.list({ connectionId })).items
-      expect(backfill?.resources.map(({ resource }) => resource).toSorted()).toEqual(
-        definition.resources.map(({ name }) => name).toSorted(),
-      )
-      for (const resource of definition.resources) {
-        const served = lab.data[id]?.[resource.name] ?? []
-        const ids = await storedIds(connectionId, resource.name)
-        expect(new Set(ids).size, resource.name).toBe(ids.length)
-        const receipt = backfill?.resources.find((entry) => entry.resource === resource.name)
-        expect(receipt, resource.name).toMatchObject({ status: 'completed', records: ids.length })
-        // The lab's data does not know what a missing approval hides.
-        if (!resource.reach?.unlessScope) expect(ids, resource.name).toHaveLength(served.length)
-        const own = listOf(resource.id).filter((path) => !path.startsWith('parent:'))
-        if (own.length === 1 && listOf(resource.id).length === 1 && !resource.reach?.unlessScope)
-          expect(ids.toSorted(), resource.name).toEqual(
-            served.map((item) => String(at(item, own[0] as string))).toSorted(),
-          )
-      }
-    }, 60_000)
-  },
-)
+describe.concurrent.each(
+  Object.values(catalogue).map((definition) => [definition.id, definition] as const),
+)('the backfill of %s', (id, definition) => {
+  it('stores what the provider has, each record once, and a receipt for every resource', async () => {
+    if (CALM.includes(id)) {
+      lab.fault({ provider: id, endpoint: 'api', kind: 'html-200', times: 4 })
+      lab.fault({ provider: id, endpoint: 'api', kind: 'rate-limit', times: 1 })
+    }
+    const connectionId = await connect(id)
+    expect(await end(connectionId)).toMatchObject({ type: 'backfill.completed' })
+    const [backfill] = (await integrations.admin.backfills.list({ connectionId })).items
+    expect(backfill?.resources.map(({ resource }) => resource).toSorted()).toEqual(
+      definition.resources.map(({ name }) => name).toSorted(),
+    )
+    for (const resource of definition.resources) {
+      const served = lab.data[id]?.[resource.name] ?? []
+      const ids = await storedIds(connectionId, resource.name)
+      expect(new Set(ids).size, resource.name).toBe(ids.length)
+      const receipt = backfill?.resources.find((entry) => entry.resource === resource.name)
+      expect(receipt, resource.name).toMatchObject({ status: 'completed', records: ids.length })
+      // The lab's data does not know what a missing approval hides.
+      if (!resource.reach?.unlessScope) expect(ids, resource.name).toHaveLength(served.length)
+      const own = listOf(resource.id).filter((path) => !path.startsWith('parent:'))
+      if (own.length === 1 && listOf(resource.id).length === 1 && !resource.reach?.unlessScope)
+        expect(ids.toSorted(), resource.name).toEqual(
+          served.map((item) => String(at(item, own[0] as string))).toSorted(),
+        )
+    }
+  }, 60_000)
+})
 
 function at(value: unknown, path: string): unknown {
   return path.split('.').reduce<unknown>((found, key) => (found as Record<string, unknown>)?.[key], value)

@@ -116,27 +116,27 @@ describe.each(['sqlite', 'mongo'] as const)('on %s,', (kind) => {
   }
 
   describe('a process that dies', () => {
-    it.each(['before', 'after'] as const)(
-      'at any call of the store, %s it took effect, loses no record and counts none twice',
-      async (when) => {
-        let total = Number.POSITIVE_INFINITY
-        for (let at = 1; at <= total; at++) {
-          const connection = await connect(store, { key: randomUUID() })
-          const { id } = await addJob(store, connection, definition)
-          const dying = killAt(at, when)
-          const first = makeRunner(dying.store, provider, definition, { leaseMs: LEASE })
-          await first.work(id).catch((error: unknown) => {
-            if (!(error instanceof Killed)) throw error
-          })
-          if (dying.calls() < at) total = at
-          // The next process comes when the lease has run out.
-          const later = makeRunner(store, provider, definition, { leaseMs: LEASE, now: () => Date.now() + 2 * LEASE })
-          await runToEnd(store, later, id)
-          await checkResult(id, connection.id)
-        }
-        expect(total).toBeGreaterThan(10)
-      },
-    )
+    it.each([
+      'before',
+      'after',
+    ] as const)('at any call of the store, %s it took effect, loses no record and counts none twice', async (when) => {
+      let total = Number.POSITIVE_INFINITY
+      for (let at = 1; at <= total; at++) {
+        const connection = await connect(store, { key: randomUUID() })
+        const { id } = await addJob(store, connection, definition)
+        const dying = killAt(at, when)
+        const first = makeRunner(dying.store, provider, definition, { leaseMs: LEASE })
+        await first.work(id).catch((error: unknown) => {
+          if (!(error instanceof Killed)) throw error
+        })
+        if (dying.calls() < at) total = at
+        // The next process comes when the lease has run out.
+        const later = makeRunner(store, provider, definition, { leaseMs: LEASE, now: () => Date.now() + 2 * LEASE })
+        await runToEnd(store, later, id)
+        await checkResult(id, connection.id)
+      }
+      expect(total).toBeGreaterThan(10)
+    })
 
     it('between pages has told onRecords of every record at least once', async () => {
       for (const at of [6, 8, 10, 12]) {

@@ -175,17 +175,16 @@ describe.each(Object.values(catalogue).map((one) => [one.id, one] as const))('th
   })
 })
 
-describe.each(Object.values(catalogue).map((one) => [one.id, one] as const))(
-  'a "no" at the lab as %s',
-  (_id, definition) => {
-    it('is an answer of its own', async () => {
-      const key = definition.auth.kind === 'api_key'
-      const code = key ? 'CREDENTIALS_INSUFFICIENT' : 'AUTH_DENIED'
-      const outcome = await connect(definition, key ? { weak: true } : { deny: true })
-      expect(outcome).toMatchObject({ kind: 'fail', error: { code } })
-    })
-  },
-)
+describe.each(
+  Object.values(catalogue).map((one) => [one.id, one] as const),
+)('a "no" at the lab as %s', (_id, definition) => {
+  it('is an answer of its own', async () => {
+    const key = definition.auth.kind === 'api_key'
+    const code = key ? 'CREDENTIALS_INSUFFICIENT' : 'AUTH_DENIED'
+    const outcome = await connect(definition, key ? { weak: true } : { deny: true })
+    expect(outcome).toMatchObject({ kind: 'fail', error: { code } })
+  })
+})
 
 it('answers for a filled API base at the mapped origin', () => {
   for (const definition of Object.values(catalogue)) {

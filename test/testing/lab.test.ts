@@ -17,17 +17,16 @@ const fault = (kind: LabFault['kind'], more: Partial<LabFault> = {}) =>
   lab.fault({ provider: 'acme', endpoint: 'identity', kind, ...more })
 
 describe('faults of the lab', () => {
-  it.each([200, 400, 401, 403, 404, 429, 500, 502, 503, 504] as const)(
-    'sends an HTML page with status %i',
-    async (status) => {
-      fault(`html-${status}`)
-      const answer = await me()
-      expect(answer.status).toBe(status)
-      expect(answer.headers.get('content-type')).toContain('text/html')
-      expect(await answer.text()).toMatch(/^<!DOCTYPE html>/)
-      expect((await me()).status).toBe(200)
-    },
-  )
+  it.each([
+    200, 400, 401, 403, 404, 429, 500, 502, 503, 504,
+  ] as const)('sends an HTML page with status %i', async (status) => {
+    fault(`html-${status}`)
+    const answer = await me()
+    expect(answer.status).toBe(status)
+    expect(answer.headers.get('content-type')).toContain('text/html')
+    expect(await answer.text()).toMatch(/^<!DOCTYPE html>/)
+    expect((await me()).status).toBe(200)
+  })
 
   it('sends the right answer late', async () => {
     fault('slow', { delayMs: 80 })

@@ -115,15 +115,14 @@ describe('pages of the lab', () => {
   const all: readonly Resource[] = acme.resources
   const styles = all.filter((one) => !one.parent && one.request.url.endsWith(`/${one.name}`) && one.filter === 'server')
 
-  it.each(styles.map((one) => [one.name, one] as const))(
-    '%s: walked to the end, they are the data',
-    async (name, one) => {
-      const { items, pages } = await walk(one)
-      expect(items.length).toBe(RECORDS)
-      expect([...items].sort(byId)).toEqual(lab.data.acme?.[name])
-      if (name !== 'none') expect(pages.length).toBeGreaterThan(2)
-    },
-  )
+  it.each(
+    styles.map((one) => [one.name, one] as const),
+  )('%s: walked to the end, they are the data', async (name, one) => {
+    const { items, pages } = await walk(one)
+    expect(items.length).toBe(RECORDS)
+    expect([...items].sort(byId)).toEqual(lab.data.acme?.[name])
+    if (name !== 'none') expect(pages.length).toBeGreaterThan(2)
+  })
 
   it('has a cursor and the filter in a JSON body', async () => {
     const { items } = await walk(resource('searched'))
