@@ -48,7 +48,7 @@ for (const kind of ['sqlite', 'mongo'] as const) {
         const spreadMs = round % 2 ? Math.random() * 500 : 0
         const done = await Promise.all(workers.map((one) => one.storm(id, spreadMs)))
         expect(done.flatMap(({ failures }) => failures)).toEqual([])
-        expect(acme.refreshes.length - before).toBe(1)
+        expect(acme.refreshes.slice(before)).toHaveLength(1)
         const tokens = new Set(done.flatMap(({ tokens }) => tokens))
         expect(tokens.size).toBe(1)
         expect(acme.isLive([...tokens][0] ?? '')).toBe(true)
@@ -68,7 +68,7 @@ for (const kind of ['sqlite', 'mongo'] as const) {
       acme.control.delayMs = 0
       for (const { child } of patient) child.kill('SIGKILL')
       expect(done.flatMap(({ failures }) => failures)).toEqual([])
-      expect(acme.refreshes.length - before).toBe(1)
+      expect(acme.refreshes.slice(before)).toHaveLength(1)
     })
 
     it('fails nobody when the process that holds the lease is killed before it sends', {
@@ -90,7 +90,7 @@ for (const kind of ['sqlite', 'mongo'] as const) {
       const done = await Promise.all(storms)
       for (const { child } of others) child.kill('SIGKILL')
       expect(done.flatMap(({ failures }) => failures)).toEqual([])
-      expect(acme.refreshes.length - before).toBe(1)
+      expect(acme.refreshes.slice(before)).toHaveLength(1)
       expect(await kit.store.getConnection(null, id)).toMatchObject({ status: 'active' })
     })
 
