@@ -92,7 +92,7 @@ h2{font-size:1.05rem;margin:0}
 p{margin:.5rem 0}
 .soft{color:var(--soft)}
 .small{font-size:.875rem}
-.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,19rem),1fr));gap:1rem;margin:1.5rem 0 0;padding:0;list-style:none}
+.grid{display:grid;align-items:start;grid-template-columns:repeat(auto-fill,minmax(min(100%,19rem),1fr));gap:1rem;margin:1.5rem 0 0;padding:0;list-style:none}
 .card{background:var(--card);border:1px solid var(--line);border-radius:.75rem;padding:1.1rem;display:flex;flex-direction:column;gap:.85rem;min-width:0}
 .head{display:flex;align-items:center;gap:.75rem}
 .tile{flex:none;width:2.5rem;height:2.5rem;border-radius:.6rem;display:grid;place-items:center;font-weight:700;color:#fff;background:#4b5a57}
@@ -107,14 +107,14 @@ button,.button{font:inherit;font-weight:600;min-height:2.75rem;padding:.5rem 1re
 .quiet{background:none;color:var(--ink);border-color:var(--line)}
 label{display:grid;gap:.3rem;font-weight:600;margin:1rem 0}
 label .soft{font-weight:400}
-input,select{font:inherit;font-size:1rem;min-height:2.75rem;width:100%;padding:.5rem .75rem;border:1px solid var(--soft);border-radius:.5rem;background:var(--card);color:var(--ink)}
+input,select{font:inherit;font-weight:400;font-size:1rem;min-height:2.75rem;width:100%;padding:.5rem .75rem;border:1px solid var(--soft);border-radius:.5rem;background:var(--card);color:var(--ink)}
 [aria-invalid=true]{border-color:var(--bad)}
 .error{color:var(--bad);font-weight:400}
 .notice{border-left:.25rem solid var(--accent);background:var(--card);padding:.75rem 1rem;border-radius:.4rem;margin:1rem 0}
 .bars{display:grid;gap:.4rem;margin:0;padding:0;list-style:none}
 .bars li{display:grid;grid-template-columns:minmax(0,1fr) auto;gap:.1rem .75rem;font-size:.875rem}
 progress{grid-column:1/-1;width:100%;height:.4rem;accent-color:var(--accent)}
-details summary{cursor:pointer;min-height:2.75rem;display:flex;align-items:center;color:var(--soft)}
+details summary{cursor:pointer;padding:.6rem 0;color:var(--soft)}
 dl{display:grid;grid-template-columns:auto 1fr;gap:.25rem 1rem;margin:1.25rem 0 0}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 .visually{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 a{color:var(--accent)}.button{color:var(--on)}.button.quiet{color:var(--ink)}
