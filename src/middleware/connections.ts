@@ -21,6 +21,7 @@ export async function getIndex(visit: Visit): Promise<void> {
   const { kit, res, nonce, query } = visit
   const identity = await requireIdentity(visit)
   await requirePermission(kit, identity, 'list')
+  if (visit.html && query.connected !== undefined) await untilScheduled(visit, identity, query.connected)
   const { items } = await kit.store.listConnections({ tenantId: identity.tenantId, limit: SHOWN })
   const visible = []
   for (const document of items) {
@@ -70,6 +71,16 @@ export async function getIndex(visit: Visit): Promise<void> {
     appName: [...kit.providers.values()][0]?.client.appName ?? kit.baseUrl.hostname,
   })
   sendPage(res, 200, nonce, page)
+}
+
+/** Right after connecting, the event that starts the backfill is on its way: the page waits for it a moment, so that it shows progress. */
+async function untilScheduled({ kit }: Visit, { tenantId }: Identity, provider: string): Promise<void> {
+  if (!kit.sync || !kit.providers.has(provider)) return
+  for (let tries = 0; tries < 10; tries++) {
+    const { items } = await kit.store.listBackfills({ tenantId, limit: 20 })
+    if (items.some((backfill) => backfill.provider === provider)) return
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
 }
 
 /** `GET /connections` */

@@ -29,7 +29,10 @@ export const apiKeyFlow: Flow = {
       if (!(error instanceof IntegrationError)) throw error
       const options = { cause: error, providerStatus: error.providerStatus, providerCode: error.providerCode }
       if (error.fault === 'expired' || error.fault === 'revoked' || error.fault === 'client')
-        throw failure(definition, 'CREDENTIALS_INVALID', error.message, options)
+        throw failure(definition, 'CREDENTIALS_INVALID', error.message, {
+          ...options,
+          fields: { [auth.key]: `${definition.name} does not know this key.` },
+        })
       if (error.fault === 'permission' || error.fault === 'scope') {
         const missing = error.providerCode
           ? `The provider says: ${error.providerCode}.`
