@@ -1,21 +1,14 @@
-import { brotliDecompressSync, constants, gunzipSync } from 'node:zlib'
+import { type HeaderSource, header } from './headers.js'
+import { describePage, type PageInfo } from './page.js'
+import { decodeText, TOO_LARGE, unpack } from './unpack.js'
 
-/** What a web page is, as far as it can be told, and whether asking again can help. Nothing else of the page travels on. */
-export interface PageInfo {
-  /** At most 120 characters, entities decoded. For logs, never for users. */
-  title?: string
-  cause: 'gateway' | 'challenge' | 'login' | 'maintenance' | 'firewall' | 'not_found' | 'unknown'
-  /** The gateway's own id of this answer (cf-ray, request id), for a support ticket. */
-  reference?: string
-  retryable: boolean
-}
+export type { HeaderSource } from './headers.js'
+export type { PageInfo } from './page.js'
 
 export type Classified =
   | { kind: 'json'; value: unknown; page?: undefined }
   | { kind: 'html_error'; value?: undefined; page: PageInfo }
   | { kind: 'other'; value?: undefined; page?: undefined }
-
-export type HeaderSource = Headers | Readonly<Record<string, string | readonly string[] | undefined>>
 
 export interface Answer {
   status: number
@@ -34,8 +27,12 @@ const OTHER: Classified = { kind: 'other' }
  * The bytes decide first: byte order mark and blanks are passed over, gzip is recognised without its header, what parses as JSON is
  * JSON whatever its header says, what is built of HTML is a page whatever its header says. The header only counts for fragments.
  */
-export function classifyResponse(answer: Answer): Classified {
-  const text = textOf(answer)
+export function classifyResponse({ status, headers, body }: Answer): Classified {
+  return classifyText(textOf(body, headers), status, headers)
+}
+
+/** The same for a body that is unpacked and decoded already. */
+export function classifyText(text: string, status: number, headers: HeaderSource): Classified {
   const start = firstVisible(text)
   if (start === text.length) return OTHER
   if (mayBeJson(text.charCodeAt(start))) {
@@ -46,22 +43,21 @@ export function classifyResponse(answer: Answer): Classified {
     }
   }
   const head = text.slice(start, start + SEARCHED)
-  return isPage(head, answer.headers) ? { kind: 'html_error', page: describe(head, answer) } : OTHER
+  return isPage(head, headers) ? { kind: 'html_error', page: describePage(head, status, headers) } : OTHER
 }
 
 /**
  * The same for code that has a fetch `Response` (a clone is read, at most 1 MiB of it) or the parts of an answer.
  *
- * `message` is a sentence that may be shown to users.
+ * `message` is a sentence that may be shown to users. A body that somebody parsed already is no page.
  */
 export async function checkHtmlResponse(
   response: Response | { status: number; headers: HeaderSource; body: unknown },
 ): Promise<{ isHtml: boolean; message?: string }> {
-  const found = classifyResponse(
-    response instanceof Response
-      ? { status: response.status, headers: response.headers, body: await beginning(response) }
-      : { status: response.status, headers: response.headers, body: asBody(response.body) },
-  )
+  const { status, headers } = response
+  const body = isResponse(response) ? await beginning(response) : response.body
+  if (typeof body !== 'string' && !(body instanceof Uint8Array)) return { isHtml: false }
+  const found = classifyResponse({ status, headers, body })
   return found.kind === 'html_error' ? { isHtml: true, message: MESSAGES[found.page.cause] } : { isHtml: false }
 }
 
@@ -76,9 +72,9 @@ const MESSAGES: Record<PageInfo['cause'], string> = {
   unknown: `The other service sent a web page where data was expected. ${AGAIN}`,
 }
 
-function asBody(body: unknown): string | Uint8Array {
-  if (typeof body === 'string' || body instanceof Uint8Array) return body
-  return body === undefined || body === null ? '' : JSON.stringify(body)
+/** By what it can do: undici and node-fetch bring a `Response` of their own. */
+function isResponse(value: Response | object): value is Response {
+  return typeof (value as Partial<Response>).clone === 'function' && 'bodyUsed' in value
 }
 
 async function beginning(response: Response): Promise<Uint8Array> {
@@ -86,58 +82,35 @@ async function beginning(response: Response): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
   let size = 0
   const reader = response.bodyUsed ? undefined : response.clone().body?.getReader()
-  while (reader) {
-    const { done, value } = await reader.read()
-    if (done) break
-    chunks.push(value)
-    size += value.length
-    // Not awaited: cancelling one branch of a clone waits for the other, which is the caller's.
-    if (size >= limit) void reader.cancel().catch(() => {})
-    if (size >= limit) break
+  try {
+    while (reader && size < limit) {
+      const { done, value } = await reader.read()
+      if (done) break
+      chunks.push(value)
+      size += value.length
+    }
+  } catch {
+    // Cut off: what came before tells what it is, and the caller meets the same error on its own branch.
   }
+  // Not awaited: cancelling one branch of a clone waits for the other, which is the caller's.
+  void reader?.cancel().catch(() => {})
   return Buffer.concat(chunks)
 }
 
-export function header(headers: HeaderSource, name: string): string {
-  if (headers instanceof Headers) return headers.get(name) ?? ''
-  const value = headers[name] ?? headers[Object.keys(headers).find((key) => key.toLowerCase() === name) ?? name]
-  return typeof value === 'string' ? value : (value?.join(', ') ?? '')
-}
-
-function textOf({ headers, body }: Answer): string {
+function textOf(body: string | Uint8Array, headers: HeaderSource): string {
   if (typeof body === 'string') return body
-  const bytes = unpack(Buffer.from(body.buffer, body.byteOffset, body.byteLength), headers)
-  // UTF-16 shows by its byte order mark, or by a zero beside the first ASCII character.
-  if (bytes.length > 1 && ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] !== 0 && bytes[1] === 0)))
-    return bytes.toString('utf16le')
-  if (bytes.length > 1 && ((bytes[0] === 0xfe && bytes[1] === 0xff) || (bytes[0] === 0 && bytes[1] !== 0)))
-    return Buffer.from(bytes.subarray(0, bytes.length & ~1))
-      .swap16()
-      .toString('utf16le')
-  return bytes.toString('utf8')
-}
-
-function unpack(bytes: Buffer, headers: HeaderSource): Buffer {
-  // A gateway that cuts an answer leaves a broken end: what can be read of it is enough to tell what it is.
-  const tolerant = { maxOutputLength: MAX_UNPACKED, finishFlush: constants.Z_SYNC_FLUSH }
-  try {
-    if (bytes[0] === 0x1f && bytes[1] === 0x8b) return gunzipSync(bytes, tolerant)
-    if (header(headers, 'content-encoding') === 'br')
-      return brotliDecompressSync(bytes, {
-        maxOutputLength: MAX_UNPACKED,
-        finishFlush: constants.BROTLI_OPERATION_FLUSH,
-      })
-  } catch {
-    // Not what it seemed, or a bomb: the bytes as they are.
-  }
-  return bytes
+  if (!(body instanceof Uint8Array)) return ''
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+  const plain = unpack(bytes, headers, MAX_UNPACKED)
+  return decodeText(plain === TOO_LARGE ? bytes.subarray(0, SEARCHED) : plain)
 }
 
 function firstVisible(text: string): number {
   let index = 0
   for (; index < text.length; index++) {
     const code = text.charCodeAt(index)
-    if (code > 0x20 && code !== 0xfeff && code !== 0xa0) break
+    // Blanks and controls; no-break space, byte order mark, zero-width space.
+    if (code > 0x20 && code !== 0xa0 && code !== 0xfeff && code !== 0x200b) break
   }
   return index
 }
@@ -156,135 +129,45 @@ function mayBeJson(code: number): boolean {
   )
 }
 
-const DOCUMENT = /^(?:<!doctype\s+html|<html[\s>]|<head[\s>]|<body[\s>]|<title[\s>])/i
+// Every pattern here and in page.ts is anchored or has bounded repetitions, and sees SEARCHED characters at most.
+const DOCUMENT = /^(?:<!doctype\s+html|<(?:html|head|body|title)(?:[\s/>]|$))/i
 const FRAGMENT =
   /^<\/?(?:a|article|b|big|blockquote|br|button|center|code|div|em|font|footer|form|frameset|h[1-6]|header|hr|i|iframe|img|input|li|link|main|meta|nav|noscript|ol|p|pre|script|section|small|span|strong|style|table|tbody|td|tr|tt|u|ul)[\s/>]/i
+const ANY_ELEMENT = /^<\/?[a-z][\w:-]{0,60}[\s/>]/i
 const INNER_DOCUMENT = /(?:^|[^\\"'])(?:<!doctype\s+html|<html[\s>])/i
+const INNER_FRAGMENT = /<(?:h[1-6]|p|br|body|title|div|center|pre)[\s/>]/i
+/** JSON behind a guard against script inclusion, and JSONP: data, though not what `JSON.parse` reads. */
+const GUARDED = /^(?:\)\]\}'|while\s?\(1\)|for\s?\(;;\)|\{\}\s?&&|(?:\/\*\*\/)?\s?[\w$.]{1,100}\([[{"])/
 
 function isPage(head: string, headers: HeaderSource): boolean {
   const first = head.charAt(0)
   if (first === '<') {
     const lead = skipPreamble(head)
-    return DOCUMENT.test(lead) || FRAGMENT.test(lead)
+    if (DOCUMENT.test(lead) || FRAGMENT.test(lead)) return true
+    // An XML declaration says what it is; of a nameless element only the header can.
+    return !head.startsWith('<?') && ANY_ELEMENT.test(lead) && saysHtml(headers)
   }
   // A broken JSON text may quote a page; that makes it no page.
-  if (first === '{' || first === '[') return false
-  return (
-    INNER_DOCUMENT.test(head) ||
-    (/html/i.test(header(headers, 'content-type')) && /<(?:h[1-6]|p|br|body|title|div|center|pre)[\s/>]/i.test(head))
-  )
+  if (first === '{' || first === '[' || GUARDED.test(head)) return false
+  return INNER_DOCUMENT.test(head) || (saysHtml(headers) && INNER_FRAGMENT.test(head))
 }
 
-/** Passes over comments, the XML declaration and foreign doctypes in front of the first element. */
+function saysHtml(headers: HeaderSource): boolean {
+  return /html/i.test(header(headers, 'content-type'))
+}
+
+/** Passes over comments and declarations in front of the first element. */
 function skipPreamble(head: string): string {
-  let rest = head
-  for (let turn = 0; turn < 16; turn++) {
-    const end = rest.startsWith('<!--') ? after(rest, '-->') : rest.startsWith('<?') ? after(rest, '>') : -1
-    if (end === -1) return rest
-    rest = rest.slice(end).trimStart()
+  let index = 0
+  for (;;) {
+    if (head.startsWith('<!--', index)) index = after(head, '-->', index + 2)
+    else if (head.startsWith('<?', index)) index = after(head, '>', index)
+    else return head.slice(index)
+    while (index < head.length && head.charCodeAt(index) <= 0x20) index++
   }
-  return rest
 }
 
-function after(text: string, mark: string): number {
-  const index = text.indexOf(mark)
+function after(text: string, mark: string, from: number): number {
+  const index = text.indexOf(mark, from)
   return index === -1 ? text.length : index + mark.length
-}
-
-const SIGNS: readonly [PageInfo['cause'], RegExp][] = [
-  [
-    'challenge',
-    /just a moment|checking your browser|cf-chl|challenge-platform|captcha|verify you are (?:a )?human|automated queries|unusual traffic|enable javascript and cookies/i,
-  ],
-  ['maintenance', /maintenance|under construction|scheduled downtime|be back (?:soon|shortly)|temporarily offline/i],
-  [
-    'firewall',
-    /access denied|request blocked|unauthorized request|has been blocked|restrict(?:ed|s)? access|web application firewall|incapsula|akamai|forbidden/i,
-  ],
-  ['login', /\b(?:log|sign)[ -]?(?:in|on)\b|type=["']?password|saml|you are being <a/i],
-  [
-    'gateway',
-    /bad gateway|gateway time-?out|service (?:temporarily )?unavailable|upstream|unicorn|server error|not available right now|internal error/i,
-  ],
-  ['not_found', /not found|no longer exists|does(?: not|n['’]t) exist|page (?:is )?missing/i],
-]
-
-function describe(head: string, { status, headers }: Answer): PageInfo {
-  const title = titleOf(head)
-  const cause = causeOf(head, title, status)
-  const reference = referenceOf(head, headers)
-  const retryable =
-    status === 408 ||
-    status === 425 ||
-    status === 429 ||
-    status >= 500 ||
-    cause === 'maintenance' ||
-    cause === 'gateway'
-  return { ...(title && { title }), cause, ...(reference && { reference }), retryable }
-}
-
-function causeOf(head: string, title: string | undefined, status: number): PageInfo['cause'] {
-  // The title is chosen to say what the page is; the rest of a page may speak of many things.
-  for (const text of [title, head]) {
-    const sign = text && SIGNS.find(([, pattern]) => pattern.test(text))
-    if (sign) return sign[0]
-  }
-  if (status === 404 || status === 410) return 'not_found'
-  return status >= 500 ? 'gateway' : 'unknown'
-}
-
-function titleOf(head: string): string | undefined {
-  const open = /<title[^>]{0,200}>/i.exec(head)
-  if (!open) return undefined
-  const rest = head.slice(open.index + open[0].length, open.index + open[0].length + 1000)
-  const end = rest.search(/<\/?[a-z]/i)
-  const text = decode(end === -1 ? rest : rest.slice(0, end))
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: what must not reach a log line
-    .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069<>]+|\s+/g, ' ')
-    .trim()
-  return text ? text.slice(0, 120) : undefined
-}
-
-const ENTITIES: Record<string, string> = {
-  amp: '&',
-  lt: '<',
-  gt: '>',
-  quot: '"',
-  apos: "'",
-  nbsp: ' ',
-  middot: '·',
-  copy: '©',
-  ndash: '–',
-  mdash: '—',
-  hellip: '…',
-}
-
-function decode(text: string): string {
-  return text.replace(/&(#x[0-9a-f]{1,6}|#\d{1,7}|[a-z]{2,8});/gi, (whole, name: string) => {
-    if (name.charAt(0) !== '#') return ENTITIES[name.toLowerCase()] ?? whole
-    const code = /^#x/i.test(name) ? Number.parseInt(name.slice(2), 16) : Number(name.slice(1))
-    return code > 0 && code <= 0x10ffff ? String.fromCodePoint(code) : ' '
-  })
-}
-
-const REFERENCE_HEADERS = [
-  'cf-ray',
-  'x-request-id',
-  'x-amzn-requestid',
-  'x-amz-cf-id',
-  'request-id',
-  'x-correlation-id',
-  'x-github-request-id',
-  'x-ms-request-id',
-  'x-vercel-id',
-]
-
-function referenceOf(head: string, headers: HeaderSource): string | undefined {
-  for (const name of REFERENCE_HEADERS) {
-    const value = header(headers, name)
-    if (/^[\w.:=-]{1,100}$/.test(value)) return value
-  }
-  return /(?:ray id:?|reference(?: id)?:? ?(?:#|&#35;)|incident id:|support id is:|request id:)(?:\s|<[^>]{0,80}>|&nbsp;){0,4}([\w.-]{4,80})/i.exec(
-    head,
-  )?.[1]
 }

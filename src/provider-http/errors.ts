@@ -4,7 +4,7 @@ import type { FaultKind } from '../errors.js'
  * How a provider says no. Data first; `classify` for what data cannot say.
  *
  * Order: `classify`, then `codes`, then the HTTP status (401 `expired`, 402 and 403 `permission`, 404 and 410 `not_found`, 429
- * `rate_limited`, other 4xx `invalid`, 5xx `unavailable`).
+ * `rate_limited`, 408 and 5xx `unavailable`, other 4xx `invalid`).
  */
 export interface ErrorRules {
   /** Dotted paths to the provider's error code; the first that holds a string or number counts. */

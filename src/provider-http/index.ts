@@ -10,3 +10,5 @@ export {
   type RequestInfo,
 } from './client.js'
 export type { ErrorRules } from './errors.js'
+export type { AcquireOptions, Hint, Limit, RateLimiter, RateRule, Turn } from './rate-limit.js'
+export { createRedisRateLimiter, type RedisRateLimiterOptions } from './redis-rate-limit.js'

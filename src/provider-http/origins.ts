@@ -20,11 +20,14 @@ export function isAllowedOrigin(url: URL, origins: readonly string[]): boolean {
   return false
 }
 
+/** One wildcard, the whole first label, below a name of two labels or more: `https://*.com` would let anything through. */
+const PATTERN = /^https:\/\/\*(\.[a-z0-9-]+){2,}(:\d+)?$/
+
 function matches(pattern: string, origin: string): boolean {
-  const [before = '', after = ''] = pattern.split('*', 2)
-  if (!origin.startsWith(before) || !origin.endsWith(after) || origin.length <= before.length + after.length)
-    return false
-  return /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/.test(origin.slice(before.length, origin.length - after.length))
+  if (!PATTERN.test(pattern)) return false
+  const after = pattern.slice('https://*'.length)
+  if (!origin.startsWith('https://') || !origin.endsWith(after)) return false
+  return /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/.test(origin.slice('https://'.length, -after.length))
 }
 
 /** Looks origins up in an `OriginMap`. */
@@ -38,12 +41,12 @@ export function createOriginMapper(map: OriginMap = {}): OriginMapper {
   const exact = new Map<string, { browser: string; server: string }>()
   const wildcards: [string, { browser: string; server: string }][] = []
   for (const [origin, target] of Object.entries(map)) {
-    const both = typeof target === 'string' ? { browser: target, server: target } : target
-    const entry = { browser: checkTarget(origin, both.browser), server: checkTarget(origin, both.server) }
-    if (!/^https:\/\/(\*\.)?[a-z0-9.-]+(:\d+)?$/.test(origin))
+    if (!PATTERN.test(origin) && !(URL.canParse(origin) && new URL(origin).origin === origin && isHttps(origin)))
       throw new TypeError(
         `option "origins": "${origin}" must be an https origin such as "https://slack.com" or "https://*.example.com".`,
       )
+    const both = typeof target === 'string' ? { browser: target, server: target } : target
+    const entry = { browser: checkTarget(origin, both?.browser), server: checkTarget(origin, both?.server) }
     if (origin.includes('*')) wildcards.push([origin, entry])
     else exact.set(origin, entry)
   }
@@ -52,9 +55,13 @@ export function createOriginMapper(map: OriginMap = {}): OriginMapper {
   }
 }
 
-function checkTarget(origin: string, target: string): string {
-  const url = URL.canParse(target) ? new URL(target) : undefined
-  if (!url || url.origin === 'null' || (url.pathname !== '/' && url.pathname !== '') || url.search || url.username)
+function isHttps(origin: string): boolean {
+  return origin.startsWith('https://') && !origin.includes('*')
+}
+
+function checkTarget(origin: string, target: string | undefined): string {
+  const url = typeof target === 'string' && URL.canParse(target) ? new URL(target) : undefined
+  if (!url || url.origin === 'null' || url.pathname !== '/' || url.search || url.username || url.password)
     throw new TypeError(
       `option "origins": the target of "${origin}" must be an origin such as "http://127.0.0.1:4010".`,
     )
