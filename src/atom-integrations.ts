@@ -47,7 +47,12 @@ export function atomIntegrations(options: AtomOptions): AtomIntegrations {
 
   const sealer = createSealer(settings.encryptionKeys, { fingerprintSecret: settings.secret })
   const store = createStore(settings)
-  const http = createProviderHttp({ ...options.http, ...(settings.origins && { origins: settings.origins }) })
+  const http = createProviderHttp({
+    ...options.http,
+    ...(settings.origins && { origins: settings.origins }),
+    // Workers that share a Redis share the providers' rate limits.
+    ...(settings.queue.kind === 'bullmq' && { redisURL: settings.queue.url }),
+  })
   const events = createEvents({ store, now, ...(logger && { logger }) })
   const tokens = createTokens({
     store,
