@@ -164,7 +164,7 @@ export function createProviderHttp(options: ProviderHttpOptions = {}): ProviderH
     for (let redirects = 0; ; redirects++) {
       const target = checkURL(request, url, redirects)
       const other = mapper.find(target.origin, 'server')
-      if (other === undefined) refuseLiteral(request, target)
+      if (other === undefined) refuseLiteral(request, target, redirects)
       else headers['x-forwarded-host'] = target.host
       const reply = await exchange(
         other === undefined ? outside : mapped,
@@ -346,9 +346,10 @@ function checkURL(request: DoorRequest, url: string, redirects: number): URL {
   throw refused(request, `${named} is no origin of this connection`, redirects === 0 ? 'no' : undefined)
 }
 
-function refuseLiteral(request: DoorRequest, target: URL): void {
+function refuseLiteral(request: DoorRequest, target: URL, redirects: number): void {
   const address = literalAddress(target.hostname)
-  if (address !== undefined && isPrivateAddress(address)) throw refused(request, 'the host is a private address')
+  if (address !== undefined && isPrivateAddress(address))
+    throw refused(request, 'the host is a private address', redirects === 0 ? 'no' : undefined)
 }
 
 function usedUp(request: DoorRequest, waitMs: number): IntegrationError {

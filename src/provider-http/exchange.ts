@@ -71,6 +71,7 @@ export function exchange(
 class Exchange implements Dispatcher.DispatchHandler {
   private controller: Dispatcher.DispatchController | undefined
   private stopped: Stopped | undefined
+  private isWhole = false
   private status = 0
   private headers: Record<string, string> = {}
   private chunks: Buffer[] = []
@@ -87,7 +88,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   ) {}
 
   stop(reason: Stopped): void {
-    if (this.stopped) return
+    // An answer that is whole counts, though it came at the last moment.
+    if (this.stopped || this.isWhole) return
     this.stopped = reason
     this.fail(reason)
     this.controller?.abort(reason)
@@ -138,6 +140,7 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     if (this.stopped) return
+    this.isWhole = true
     if (this.sink) {
       this.endStream()
       this.sink.close()
@@ -145,7 +148,10 @@ class Exchange implements Dispatcher.DispatchHandler {
     }
     const { chunks, status, headers } = this
     const bytes = chunks.length === 1 ? (chunks[0] as Buffer) : chunks.length === 0 ? EMPTY : Buffer.concat(chunks)
-    this.resolve({ status, headers, bytes })
+    const reply = { status, headers, bytes }
+    // undici frees the connection one turn of the loop after this; who asks again at once (token, then identity) shall find it free
+    // instead of opening another. The microtask puts us behind undici in that turn.
+    queueMicrotask(() => setImmediate(this.resolve, reply))
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {

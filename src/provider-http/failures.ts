@@ -6,7 +6,7 @@ import { PRIVATE_ADDRESS } from './origins.js'
 import { redactText } from './redact.js'
 
 /** A request that may not leave. */
-export function refused(request: DoorRequest, reason: string, sent: 'no' | undefined = 'no'): IntegrationError {
+export function refused(request: DoorRequest, reason: string, sent: 'no' | undefined): IntegrationError {
   return new IntegrationError('PROVIDER_ORIGIN_REFUSED', `${where(request)}: ${reason}`, {
     provider: request.provider,
     sent,
@@ -36,7 +36,7 @@ export function judgeFailure(
     return new Refusal(error, endpoint === 'api')
   }
   const code = String((failure as { code?: unknown } | null)?.code ?? '')
-  if (code === PRIVATE_ADDRESS) return new Refusal(refused(request, 'the name leads to a private address'), false)
+  if (code === PRIVATE_ADDRESS) return new Refusal(refused(request, 'the name leads to a private address', 'no'), false)
   const fail = (...[errorCode, what, options]: [IntegrationError['code'], string, object]) =>
     new IntegrationError(errorCode, `${where(request)}: ${what}`, {
       provider,
@@ -49,8 +49,8 @@ export function judgeFailure(
     return new Refusal(fail('PROVIDER_REFUSED', 'the request cannot be sent as it is', { fault: 'invalid' }), false)
   if (code === 'UND_ERR_HEADERS_OVERFLOW')
     return new Refusal(fail('PROVIDER_TOO_LARGE', 'the headers of the answer are too large', {}), false)
-  if (code.startsWith('HPE_'))
-    return new Refusal(fail('PROVIDER_BAD_RESPONSE', `the answer is no HTTP (${redactText(code)})`, {}), true)
+  if ((failure as Error).name === 'HTTPParserError')
+    return new Refusal(fail('PROVIDER_BAD_RESPONSE', 'the answer is no HTTP', {}), true)
   const what = watch.status > 0 ? `status ${watch.status}, then the connection failed` : 'the connection failed'
   const error = fail('PROVIDER_UNAVAILABLE', `${what} (${redactText(code || 'unknown')})`, { fault: 'unavailable' })
   return new Refusal(error, true)
