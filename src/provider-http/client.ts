@@ -39,6 +39,8 @@ export interface ProviderHttpOptions {
    * keeps them by itself.
    */
   redisURL?: string
+  /** Told when that Redis cannot be asked; each process then keeps the limits by itself. */
+  onRedisError?: (error: unknown) => void
   /** Instead of the built-in ones. */
   rateLimiter?: RateLimiter
   /** Called once per request, retries included, with what happened. Never with a secret. */
@@ -129,6 +131,7 @@ export function createProviderHttp(options: ProviderHttpOptions = {}): ProviderH
     maxBodyBytes = 10 * 1024 * 1024,
     idleTimeoutMs = 30_000,
     userAgent = 'atom-integrations',
+    onRedisError: onError,
     now = Date.now,
     sleep = (milliseconds, signal) => delay(milliseconds, undefined, signal && { signal }),
   } = options
@@ -137,7 +140,7 @@ export function createProviderHttp(options: ProviderHttpOptions = {}): ProviderH
     options.rateLimiter ??
     (options.redisURL === undefined
       ? createRateLimiter({ now, sleep })
-      : createRedisRateLimiter({ url: options.redisURL, now, sleep }))
+      : createRedisRateLimiter({ url: options.redisURL, now, sleep, ...(onError && { onError }) }))
   const shared = {
     connections: 64,
     // Shorter than the five seconds after which many servers end a silent connection: a refresh must not meet that moment.

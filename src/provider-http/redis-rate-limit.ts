@@ -1,5 +1,13 @@
 import type { Redis } from 'ioredis'
-import { createRateLimiter, type Limit, once, type RateLimiter, type Sleep, Slots } from './rate-limit.js'
+import {
+  type AcquireOptions,
+  createRateLimiter,
+  type Limit,
+  once,
+  type RateLimiter,
+  type Sleep,
+  Slots,
+} from './rate-limit.js'
 
 export interface RedisRateLimiterOptions {
   /** Address of the Redis server, such as `redis://127.0.0.1:6379`. */
@@ -11,6 +19,9 @@ export interface RedisRateLimiterOptions {
   /** Told when Redis cannot be asked; the rules are then kept per process. */
   onError?: (error: unknown) => void
 }
+
+/** After a failure Redis is left alone for so long, so that one that is away does not hold every request up. */
+const AWAY_MS = 5_000
 
 /**
  * Takes one request from a bucket: KEYS[1], most milliseconds to wait, then requests and milliseconds per rule. Answers the
@@ -72,6 +83,7 @@ export function createRedisRateLimiter(options: RedisRateLimiterOptions): RateLi
   const slots = new Map<string, Slots>()
   let opening: Promise<Redis> | undefined
   let closed = false
+  let awayUntil = 0
 
   async function open(): Promise<Redis> {
     const { Redis: Client } = await import('ioredis')
@@ -106,20 +118,31 @@ export function createRedisRateLimiter(options: RedisRateLimiterOptions): RateLi
     })
   }
 
+  /** `undefined`: Redis is away. */
+  async function takeShared(limit: Limit, maxWaitMs: number): Promise<number | undefined> {
+    if (now() < awayUntil) return undefined
+    try {
+      return await evaluate(TAKE, limit, [maxWaitMs, ...rulesOf(limit)])
+    } catch (error) {
+      awayUntil = now() + AWAY_MS
+      onError?.(error)
+      return undefined
+    }
+  }
+
+  /** Waits by itself, and holds no slot: those are counted here. */
+  async function takeAlone({ key, rules }: Limit, options: AcquireOptions): Promise<number> {
+    const turn = await alone.acquire({ key, rules }, options)
+    if (turn.waitMs !== undefined) return turn.waitMs
+    turn.release()
+    return 0
+  }
+
   return {
     async acquire(limit, { maxWaitMs, signal }) {
       const release = await enter(limit, signal)
       try {
-        let waitMs: number
-        try {
-          waitMs = await evaluate(TAKE, limit, [maxWaitMs, ...rulesOf(limit)])
-        } catch (error) {
-          onError?.(error)
-          const { concurrency: _here, ...rules } = limit
-          const turn = await alone.acquire(rules, { maxWaitMs, signal })
-          if (turn.waitMs === undefined) turn.release()
-          waitMs = turn.waitMs ?? 0
-        }
+        const waitMs = (await takeShared(limit, maxWaitMs)) ?? (await takeAlone(limit, { maxWaitMs, signal }))
         if (waitMs > maxWaitMs) {
           release()
           return { waitMs }
@@ -138,7 +161,7 @@ export function createRedisRateLimiter(options: RedisRateLimiterOptions): RateLi
     },
     observe(limit, hint) {
       alone.observe(limit, hint)
-      tell(LOWER, limit, [hint.waitMs ?? 0, hint.remaining ?? '', limit.rules.length])
+      if (now() >= awayUntil) tell(LOWER, limit, [hint.waitMs ?? 0, hint.remaining ?? '', limit.rules.length])
     },
     async close() {
       closed = true

@@ -21,7 +21,7 @@ describe('a request is tried again', () => {
     ['an outage', down],
     ['a page of a gateway', page],
     ['a page about maintenance with 200', (_s, r) => r.end('<html><title>Scheduled maintenance</title></html>')],
-    ['an answer that is cut', (_s, r) => r.writeHead(200, { 'content-length': '9' }).end('{', () => r.destroy())],
+    ['an answer that is cut', (_s, r) => r.writeHead(200, { 'content-length': '9' }).write('{', () => r.destroy())],
     ['broken JSON', (_s, r) => r.end('{"a":')],
     ['an empty answer', (_s, r) => r.end()],
     ['a limit', (_s, r) => json(r, {}, 429)],
