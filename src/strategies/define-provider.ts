@@ -223,13 +223,6 @@ export interface Identity {
   }>
 }
 
-/** An account the user may choose when one grant covers several (Jira's sites, Xero's organisations). */
-export interface AccountChoice {
-  id: string
-  name: string
-  params: Record<string, string>
-}
-
 export interface Api {
   /** Paths given to `fetch()` are appended to it. */
   baseURL: Template
@@ -381,8 +374,6 @@ export interface ProviderDefinition {
   }) => void
   /** Calls that must follow the exchange before the account is known: answers what to keep. */
   afterToken?: (context: IdentityContext) => Promise<Record<string, string>>
-  /** Where one grant covers several accounts: lists them. One is taken at once, several are offered. */
-  choices?: (context: IdentityContext) => Promise<AccountChoice[]>
   identity: Identity
   api: Api
   resources: readonly Resource[]
