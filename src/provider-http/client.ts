@@ -1,6 +1,5 @@
-import { Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
-import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import { Agent, type Dispatcher } from 'undici'
 import { type ErrorCode, IntegrationError } from '../errors.js'
 import { isRedirect, judgeAnswer, Refusal, where } from './answers.js'
@@ -19,6 +18,7 @@ import { createRateLimiter, type Limit, type RateLimiter, type Sleep } from './r
 import { redactText, redactURL } from './redact.js'
 import { createRedisRateLimiter } from './redis-rate-limit.js'
 import { backoffMs, MAX_WAIT_MS, remainingRequests, resetSeconds } from './retry.js'
+import { streamed } from './streamed.js'
 
 export type { OriginMap } from './origins.js'
 
@@ -366,28 +366,4 @@ function usedUp(request: DoorRequest, waitMs: number): IntegrationError {
 
 function isStream(body: DoorRequest['body']): boolean {
   return body !== undefined && typeof body !== 'string' && !(body instanceof Uint8Array)
-}
-
-const UNPACKERS: Record<string, () => NodeJS.ReadWriteStream> = {
-  gzip: createGunzip,
-  deflate: createInflate,
-  br: createBrotliDecompress,
-}
-
-/** As `fetch` gives it: a body that came compressed, though nobody asked for it, is unpacked on the way. */
-function streamed({ status, headers, stream }: Reply, url: string): Response {
-  const unpacker = stream && UNPACKERS[headers['content-encoding'] ?? '']
-  const kept = new Headers(headers)
-  let body = stream as globalThis.ReadableStream | undefined
-  if (stream && unpacker) {
-    for (const name of ['content-encoding', 'content-length']) kept.delete(name)
-    const source = Readable.fromWeb(stream)
-    const plain = unpacker() as NodeJS.ReadWriteStream & Readable
-    source.on('error', (error) => plain.destroy(error))
-    plain.on('close', () => source.destroy())
-    body = Readable.toWeb(source.pipe(plain)) as globalThis.ReadableStream
-  }
-  const response = new Response(body ?? null, { status, headers: kept })
-  Object.defineProperty(response, 'url', { value: url })
-  return response
 }
