@@ -51,7 +51,10 @@ export function atomIntegrations(options: AtomOptions): AtomIntegrations {
     ...options.http,
     ...(settings.origins && { origins: settings.origins }),
     // Workers that share a Redis share the providers' rate limits.
-    ...(settings.queue.kind === 'bullmq' && { redisURL: settings.queue.url }),
+    ...(settings.queue.kind === 'bullmq' && {
+      redisURL: settings.queue.url,
+      onRedisError: (error: unknown) => logger?.warn({ error }, 'atom-integrations: the shared rate limits are away'),
+    }),
   })
   const events = createEvents({ store, now, ...(logger && { logger }) })
   const tokens = createTokens({
