@@ -7,14 +7,15 @@ import type { LabHints } from '../testing/lab-hints.js'
  * **Templates.** A `Template` is a string with placeholders in braces. Known everywhere: `{client_id}`, `{client_secret}` (only in
  * `auth` requests and `api.auth`), `{access_token}`, `{env.NAME}` (a further variable of `env`), and every name in `params`: the
  * connection parameters (`{shop}`), callback parameters (`{realmId}`) and what `token.params`, `afterToken` or `identity.params` kept (`{instance_url}`).
- * In resources also `{since.FORMAT}` and `{now.FORMAT}` with FORMAT one of `unix`, `unix_ms`, `iso8601`, `date`, `date_time_minutes`
- * (`yyyy-MM-dd HH:mm`), and `{parent.PATH}`, the parent record (its own parent: `{parent.parent.PATH}`).
+ * In resources also `{since.FORMAT}` and `{now.FORMAT}` with FORMAT one of `unix`, `unix_ms`, `iso8601`, `iso8601_no_zone`, `date`,
+ * `next_date` (the day after), `date_time_minutes` (`yyyy-MM-dd HH:mm`), all in UTC, and `{parent.PATH}`, the parent record (its own parent: `{parent.parent.PATH}`).
  * Values are percent-encoded in the path of a URL; before the path (scheme and host) they stand as they are, because their pattern
  * was checked; a placeholder that is the whole start of a URL (`{instance_url}/services`) is an origin.
  * A value in `query`, `form`, `json`, `headers` or `authorizationParams` that is one placeholder only is left out with its name when
  * nothing is known for it (Stripe's optional `Stripe-Account`). `{app_name}` is known in `authorizationParams` and `auth` requests.
  *
- * **Paths.** A `Path` is dotted (`data.0.id`); `''` is the whole value. A list of paths means: the first that is there.
+ * **Paths.** A `Path` is dotted (`data.0.id`); `''` is the whole value. A key of the outermost object that itself has a dot is found
+ * first (`@odata.nextLink`). A list of paths means: the first that is there.
  */
 export type Template = string
 export type Path = string
@@ -223,6 +224,25 @@ export interface Identity {
   }>
 }
 
+/**
+ * Where one grant reaches several accounts (Jira's sites, Xero's organisations): the call that lists them. One is taken as it is; among
+ * more the user chooses on a page of ours, which offers nothing else. Runs before `afterToken` and the identity call.
+ */
+export interface Choices {
+  request: RequestTemplate
+  items: Path
+  /** Only items for which this is true; the second argument is the token answer. */
+  itemFilter?: (item: Record<string, unknown>, token: unknown) => boolean
+  id: Path
+  name: Path
+  /** The id of the chosen one is kept under this name in `params`. */
+  param: string
+  /** Further values to keep of the chosen one: name in `params` → path. */
+  params?: Record<string, Path>
+  /** What is chosen, for people: `site`, `organisation`. */
+  noun: string
+}
+
 export interface Api {
   /** Paths given to `fetch()` are appended to it. */
   baseURL: Template
@@ -241,7 +261,8 @@ export interface Api {
   concurrency?: number
 }
 
-export type TimestampFormat = 'iso8601' | 'unix' | 'unix_ms' | 'date' | 'rfc2822'
+/** `iso8601` also reads dates without a time and times without a zone (UTC). `json_date`: `/Date(1573755038314+0000)/`. */
+export type TimestampFormat = 'iso8601' | 'unix' | 'unix_ms' | 'unix_100ns' | 'date' | 'rfc2822' | 'json_date'
 
 /** How the next page is asked for. `at`: where the parameter stands; `param` is dotted inside a JSON body. */
 export type Pagination =
@@ -372,6 +393,7 @@ export interface ProviderDefinition {
     params: Readonly<Record<string, string>>
     now: Date
   }) => void
+  choices?: Choices
   /** Calls that must follow the exchange before the account is known: answers what to keep. */
   afterToken?: (context: IdentityContext) => Promise<Record<string, string>>
   identity: Identity
@@ -434,9 +456,16 @@ export function defineProvider<const T extends ProviderDefinition>(definition: T
 }
 
 /** Every URL template that a definition names, with the field it stands in. */
-export function urlsOf({ auth, identity, api, resources }: ProviderDefinition): [field: string, url: Template][] {
+export function urlsOf({
+  auth,
+  choices,
+  identity,
+  api,
+  resources,
+}: ProviderDefinition): [field: string, url: Template][] {
   const urls: [string, Template | undefined][] = [
     ['api.baseURL', api.baseURL],
+    ['choices.request.url', choices?.request.url],
     ['identity.request.url', identity.request?.url],
     ['auth.revocation.url', auth.revocation?.url],
   ]

@@ -31,6 +31,7 @@ export interface BuiltRequest {
   body?: string
 }
 
+const DAY_MS = 86_400_000
 /** A placeholder; `{+name}` in a path keeps the slashes of its value. */
 const PLACEHOLDER = /\{(\+?)([A-Za-z_][\w.]*)\}/g
 const ONLY_PLACEHOLDER = /^\{\+?([A-Za-z_][\w.]*)\}$/
@@ -39,17 +40,19 @@ const ONLY_PLACEHOLDER = /^\{\+?([A-Za-z_][\w.]*)\}$/
 export function pick(value: unknown, path: OneOrMore<Path>): unknown {
   for (const one of typeof path === 'string' ? [path] : path) {
     let found: unknown = value
-    if (one !== '') {
+    if (one.includes('.') && isObject(value) && Object.hasOwn(value, one)) found = value[one]
+    else if (one !== '') {
       for (const key of one.split('.')) {
-        found =
-          found !== null && typeof found === 'object' && Object.hasOwn(found, key)
-            ? (found as Record<string, unknown>)[key]
-            : undefined
+        found = isObject(found) && Object.hasOwn(found, key) ? found[key] : undefined
       }
     }
     if (found !== undefined && found !== null) return found
   }
   return undefined
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === 'object'
 }
 
 /** Like `pick`, for ids and names: a string that is not empty, or a number as text. */
@@ -180,8 +183,12 @@ export function formatDate(date: Date, format: string): string {
       return String(date.getTime())
     case 'iso8601':
       return iso.replace(/\.\d{3}Z$/, 'Z')
+    case 'iso8601_no_zone':
+      return iso.slice(0, 19)
     case 'date':
       return iso.slice(0, 10)
+    case 'next_date':
+      return new Date(date.getTime() + DAY_MS).toISOString().slice(0, 10)
     case 'date_time_minutes':
       return iso.slice(0, 16).replace('T', ' ')
     default:

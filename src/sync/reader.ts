@@ -94,7 +94,12 @@ export interface ReaderOptions {
 const MAX_RESTARTS = 5
 const SECOND = 1_000
 /** What a window's start is cut to when it is written into a request. */
-const CUT_MS: Readonly<Record<string, number>> = { unix_ms: 1, date: 86_400_000, date_time_minutes: 60_000 }
+const CUT_MS: Readonly<Record<string, number>> = {
+  unix_ms: 1,
+  date: 86_400_000,
+  next_date: 86_400_000,
+  date_time_minutes: 60_000,
+}
 
 /** Reads a resource page by page, in order. Asking for the next page before the last one is written is safe: it only reads ahead. */
 export async function* readResource(options: ReaderOptions): AsyncGenerator<ReadPage> {

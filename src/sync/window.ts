@@ -40,14 +40,17 @@ export function sliceWindow({ from, to }: Window, days: number | undefined): Win
   return slices
 }
 
+const UNIT_MS = { unix: 1000, unix_ms: 1, unix_100ns: 1e-4 } as const
+
 /** Milliseconds since 1970, or `undefined` for what is no time in this format. */
 export function parseTimestamp(value: unknown, format: TimestampFormat): number | undefined {
-  if (format === 'unix' || format === 'unix_ms') {
+  if (format === 'unix' || format === 'unix_ms' || format === 'unix_100ns') {
     if (typeof value !== 'number' && (typeof value !== 'string' || value.trim() === '')) return undefined
-    const milliseconds = Number(value) * (format === 'unix' ? 1000 : 1)
-    return inRange(Math.floor(milliseconds))
+    return inRange(Math.floor(Number(value) * UNIT_MS[format]))
   }
   if (typeof value !== 'string') return undefined
+  if (format === 'json_date')
+    return inRange(Number(/^\/Date\((-?\d+)(?:[+-]\d{4})?\)\/$/.exec(value)?.[1] ?? Number.NaN))
   if (format === 'rfc2822') return inRange(Date.parse(value))
   return inRange(Date.parse(toStrictISO(value.trim())))
 }

@@ -110,11 +110,11 @@ function parseTime(format: string | undefined, value: string, edge: 'start' | 'e
       ? number * 1000 + (edge === 'end' ? 999 : 0)
       : format === 'unix_ms'
         ? number
-        : format === 'date'
+        : format === 'date' || format === 'next_date'
           ? Date.parse(value) + (edge === 'end' ? DAY_MS - 1 : 0)
           : format === 'date_time_minutes'
             ? Date.parse(`${value.replace(' ', 'T')}:00Z`) + (edge === 'end' ? 59_999 : 0)
-            : Date.parse(value)
+            : Date.parse(format === 'iso8601_no_zone' ? `${value}Z` : value)
   if (Number.isNaN(time)) throw new BadPage(`the time "${value.slice(0, 40)}" cannot be read`)
   return time
 }

@@ -2,7 +2,8 @@ import { pick } from '../strategies/template.js'
 
 /** Writes a value at a dotted path, making objects and, for numeric segments, arrays on the way. `''` cannot be written to. */
 export function writeAt(target: Record<string, unknown>, path: string, value: unknown): void {
-  if (!path.includes('.')) {
+  // A key such as `@odata.nextLink` is one, dots and all.
+  if (!path.includes('.') || path.startsWith('@')) {
     target[path] = value
     return
   }

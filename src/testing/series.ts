@@ -348,6 +348,10 @@ function renderTime(time: number, format: TimestampFormat, unique: number | unde
         : `${Math.floor(time / 1000)}.${String(unique % 1_000_000).padStart(6, '0')}`
     case 'unix_ms':
       return time
+    case 'unix_100ns':
+      return `${time}0000`
+    case 'json_date':
+      return `/Date(${time}+0000)/`
     case 'date':
       return date.toISOString().slice(0, 10)
     case 'rfc2822':
