@@ -1,6 +1,6 @@
 import { IntegrationError } from '../errors.js'
 import type { BackfillDocument } from '../persistence/store.js'
-import { toBackfill } from '../sync/receipt.js'
+import { type Backfill, toBackfill } from '../sync/receipt.js'
 import { requireConnection, requireIdentity, requireOwnOrigin } from './access.js'
 import type { Identity, Kit, Visit } from './kit.js'
 import { badField, bodyOf, redirect } from './request.js'
@@ -69,28 +69,26 @@ export async function streamBackfill(visit: Visit): Promise<void> {
     .set({ 'content-type': 'text/event-stream', 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' })
   res.flushHeaders()
   let last = ''
-  const send = (event: 'progress' | 'completed' | 'failed', state: unknown) => {
+  let ended = false
+  const show = (state: Backfill) => {
+    if (ended) return
     const data = JSON.stringify(state)
-    if (data !== last) res.write(`event: ${event}\ndata: ${data}\n\n`)
+    const isOver = state.status === 'completed' || state.status === 'failed'
+    if (data !== last) res.write(`event: ${isOver ? state.status : 'progress'}\ndata: ${data}\n\n`)
     last = data
-  }
-  const show = (document: BackfillDocument) => {
-    const done = document.status === 'completed' || document.status === 'failed'
-    send(done ? (document.status as 'completed' | 'failed') : 'progress', toBackfill(document))
-    if (done) end()
+    if (isOver) end()
   }
   const look = () => {
     kit.store.getBackfill(identity.tenantId, backfill.id).then(
-      (document) => (document ? show(document) : end()),
+      (document) => (document ? show(toBackfill(document)) : end()),
       () => end(),
     )
   }
   const unsubscribe = kit.events.subscribe(({ backfill: live }) => {
-    if (live.id === backfill.id) send('progress', live)
+    if (live.id === backfill.id) show(live)
   })
   const looking = setInterval(look, LOOK_MS)
   const ending = setTimeout(() => end(), STREAM_MS)
-  let ended = false
   function end() {
     if (ended) return
     ended = true
@@ -104,5 +102,5 @@ export async function streamBackfill(visit: Visit): Promise<void> {
   }
   req.on('close', end)
   res.on('close', end)
-  show(backfill)
+  show(toBackfill(backfill))
 }

@@ -1,8 +1,12 @@
 import { toConnection } from '../connection.js'
 import { IntegrationError } from '../errors.js'
+import type { Transaction } from '../persistence/store.js'
+import type { CatalogueEntry } from '../provider-settings.js'
+import type { ConnectedAccount } from '../strategies/grant.js'
 import { runStrategy } from '../strategies/strategy.js'
 import { identityOf, requireOwnOrigin } from './access.js'
-import { requireEntry, save, strategyOf } from './connect.js'
+import { askForChoice } from './choice.js'
+import { fingerprintOf, requireEntry, save, strategyOf } from './connect.js'
 import type { Identity, Visit } from './kit.js'
 import { html, layout, sendPage } from './pages/layout.js'
 import { popupPage } from './pages/popup-page.js'
@@ -32,7 +36,7 @@ export async function postCallback(visit: Visit): Promise<void> {
 }
 
 async function complete(visit: Visit, identity: Identity, input: Readonly<Record<string, string>>): Promise<void> {
-  const { kit, req, res } = visit
+  const { kit, req } = visit
   const { transaction, data } = await claimTransaction(visit, input.state, visit.segments[0] as string, identity)
   const entry = requireEntry(kit, transaction.provider)
   const { definition } = entry
@@ -41,14 +45,29 @@ async function complete(visit: Visit, identity: Identity, input: Readonly<Record
     phase: 'complete',
     input,
     store: { save: () => Promise.reject(new TypeError('a callback has nothing to save')), claim: async () => data },
-    fingerprint: (value) => kit.sealer.fingerprint(value, `account ${definition.id}`),
+    fingerprint: fingerprintOf(kit, entry),
   })
   if (outcome.kind === 'fail') throw outcome.error
   if (outcome.kind === 'redirect') throw new TypeError('a callback cannot redirect')
-  const connection = await save(kit, entry, identity, outcome.account, transaction.expectedConnectionId)
+  // A POST is a script's: it reads JSON.
+  const wantsPage = req.method === 'GET' && (visit.html || transaction.mode === 'popup')
+  if (outcome.kind === 'choice') await askForChoice(visit, entry, transaction, outcome.open, wantsPage)
+  else await finish(visit, entry, transaction, outcome.account, wantsPage)
+}
+
+/** Saves what was connected, and sends the user on. */
+export async function finish(
+  visit: Visit,
+  entry: CatalogueEntry,
+  transaction: Transaction,
+  account: ConnectedAccount,
+  wantsPage: boolean,
+): Promise<void> {
+  const { kit, res } = visit
+  const { definition } = entry
+  const connection = await save(kit, entry, transaction, account, transaction.expectedConnectionId)
   res.set('cache-control', 'no-store')
-  if (req.method === 'POST' || !(visit.html || transaction.mode === 'popup'))
-    return void res.json({ connection: toConnection(connection) })
+  if (!wantsPage) return void res.json({ connection: toConnection(connection) })
   if (transaction.mode === 'popup')
     return redirect(
       res,

@@ -5,9 +5,10 @@ import type { ConnectionDocument } from '../persistence/store.js'
 import type { CatalogueEntry } from '../provider-settings.js'
 import { normalizeParams } from '../strategies/flow.js'
 import type { ConnectedAccount } from '../strategies/grant.js'
-import { grantOf } from '../strategies/identify.js'
+import { type Fingerprint, grantOf } from '../strategies/identify.js'
 import { createStrategy, type Outcome, type ProviderStrategy, runStrategy } from '../strategies/strategy.js'
 import { sealCredential } from '../tokens/credential.js'
+import { grantKeyOf } from '../tokens/grant-key.js'
 import {
   csrfToken,
   isOwnOrigin,
@@ -46,6 +47,11 @@ export function strategyOf(kit: Kit, entry: CatalogueEntry): ProviderStrategy {
     strategies.set(entry, strategy)
   }
   return strategy
+}
+
+/** Stands for an account where the provider names none. */
+export function fingerprintOf(kit: Kit, { definition }: CatalogueEntry): Fingerprint {
+  return (value) => kit.sealer.fingerprint(value, `account ${definition.id}`)
 }
 
 /** @throws IntegrationError `PROVIDER_UNKNOWN`, `PROVIDER_NOT_CONFIGURED` */
@@ -141,7 +147,7 @@ async function start(visit: Visit, entry: CatalogueEntry, identity: Identity, in
     store: startStore(visit, options),
   })
   if (outcome.kind === 'fail') throw outcome.error
-  if (outcome.kind === 'success') throw new TypeError('a start cannot succeed')
+  if (outcome.kind !== 'redirect') throw new TypeError('a start ends in a redirect')
   res.set({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' })
   const expiresAt = new Date(kit.now() + LIFETIME_MS).toISOString()
   if (visit.html || (req.method === 'GET' && !asksForJson(req))) return redirect(res, 302, outcome.url)
@@ -188,7 +194,7 @@ async function connectKey(visit: Visit, entry: CatalogueEntry, identity: Identit
   countAttempt(kit, identity)
   const outcome = await runStrategy(strategyOf(kit, entry), req, {
     params: input.given,
-    fingerprint: (value) => kit.sealer.fingerprint(value, `account ${entry.definition.id}`),
+    fingerprint: fingerprintOf(kit, entry),
   })
   if (outcome.kind !== 'success') throw failed(outcome)
   const connection = await save(kit, entry, identity, outcome.account, expected?.id ?? null)
@@ -200,7 +206,7 @@ async function connectKey(visit: Visit, entry: CatalogueEntry, identity: Identit
 }
 
 function failed(outcome: Exclude<Outcome, { kind: 'success' }>): Error {
-  return outcome.kind === 'fail' ? outcome.error : new TypeError('a key cannot redirect')
+  return outcome.kind === 'fail' ? outcome.error : new TypeError('a key is checked at once')
 }
 
 /** Another account came than the one that was to be repaired. */
@@ -226,11 +232,9 @@ export async function save(
   account: ConnectedAccount,
   expectedId: string | null,
 ): Promise<ConnectionDocument> {
-  const { definition, client } = entry
+  const { definition } = entry
   const grant = grantOf(account)
-  const grantKey = definition.grant
-    ? kit.sealer.fingerprint(`${client.clientId}\0${account.key}`, `grant ${definition.id}`)
-    : null
+  const { grantKey, grantShared } = grantKeyOf(entry, account)
   const undo = () => kit.tokens.revokeGrant(definition.id, grant, grantKey)
   const refuse = async (error: IntegrationError) => {
     await undo()
@@ -251,7 +255,7 @@ export async function save(
       params: grant.params,
       // A shared grant may be held by many connections; only an exclusive one is refused to a second tenant.
       grantKey,
-      grantShared: definition.grant === 'shared',
+      ...(grantShared !== undefined && { grantShared }),
       now: kit.now(),
       tokensFor: (id) =>
         Object.fromEntries(

@@ -3,6 +3,7 @@ import { IntegrationError } from '../errors.js'
 import { identityOf } from './access.js'
 import { getBackfill, postBackfill, streamBackfill } from './backfills.js'
 import { getCallback, getConnected, postCallback } from './callback.js'
+import { getChoice, postChoice } from './choice.js'
 import { AccountMismatch, getConnect, postConnect } from './connect.js'
 import { disconnect, getConnection, getHealth, getIndex, listConnections } from './connections.js'
 import { isFault, sendError, toIntegrationError } from './error-handler.js'
@@ -27,6 +28,8 @@ const ROUTES: readonly [method: string, path: readonly string[], route: Route][]
   ['POST', [':', 'connect'], postConnect],
   ['GET', [':', 'callback'], getCallback],
   ['POST', [':', 'callback'], postCallback],
+  ['GET', [':', 'choose'], getChoice],
+  ['POST', [':', 'choose'], postChoice],
 ]
 
 /** The handler that is mounted: requests that are not ours pass at the cost of one string comparison. */

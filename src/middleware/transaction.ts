@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Request } from 'express'
-import { IntegrationError } from '../errors.js'
+import { type ErrorCode, IntegrationError } from '../errors.js'
 import type { Transaction } from '../persistence/store.js'
 import { randomText } from '../random.js'
 import type { StateData, StateStore } from '../strategies/state-store.js'
@@ -71,15 +71,43 @@ export async function claimTransaction(
   client: string,
   identity: Identity,
 ): Promise<{ transaction: Transaction; data: StateData }> {
+  const { kit } = visit
+  const found = await findTransaction(visit, state, client, identity)
+  const claimed = await kit.store.claimTransaction(found.stateHash, kit.now())
+  const refuse = refusalOf(kit, found)
+  if (claimed.outcome === 'unknown') throw refuse('AUTH_STATE_UNKNOWN', 'the transaction is gone')
+  if (claimed.outcome === 'used') throw refuse('AUTH_STATE_USED', 'the transaction was claimed before')
+  if (claimed.outcome === 'expired') throw refuse('AUTH_STATE_EXPIRED', 'the transaction has expired')
+  return { transaction: claimed.transaction, data: dataOf(kit, claimed.transaction, state as string) }
+}
+
+/** Shows what a transaction holds to the one it belongs to, without claiming it. @throws like `claimTransaction` */
+export async function readTransaction(
+  visit: Visit,
+  state: string | undefined,
+  client: string,
+  identity: Identity,
+): Promise<{ transaction: Transaction; data: StateData }> {
+  const { kit } = visit
+  const transaction = await findTransaction(visit, state, client, identity)
+  if (transaction.expiresAt <= kit.now())
+    throw refusalOf(kit, transaction)('AUTH_STATE_EXPIRED', 'the transaction has expired')
+  return { transaction, data: dataOf(kit, transaction, state as string) }
+}
+
+async function findTransaction(
+  visit: Visit,
+  state: string | undefined,
+  client: string,
+  identity: Identity,
+): Promise<Transaction> {
   const { kit, req } = visit
   if (state === undefined || state === '')
     throw new IntegrationError('AUTH_STATE_MISSING', 'the callback carries no state')
   const stateHash = sha256(state)
   const found = await kit.store.getTransaction(stateHash)
   if (!found) throw new IntegrationError('AUTH_STATE_UNKNOWN', 'no transaction has this state')
-  const provider = kit.providers.get(found.provider)?.definition.name
-  const refuse = (code: ConstructorParameters<typeof IntegrationError>[0], detail: string) =>
-    new IntegrationError(code, detail, { provider })
+  const refuse = refusalOf(kit, found)
   if (found.client !== client)
     throw refuse('AUTH_PROVIDER_MISMATCH', `the transaction is of ${found.client}, the callback of ${client}`)
   const binding = cookieOf(req, cookieName(kit, state))
@@ -90,17 +118,18 @@ export async function claimTransaction(
     )
   if (found.tenantId !== identity.tenantId) throw refuse('AUTH_TENANT_MISMATCH', 'the transaction is of another tenant')
   if (found.userId !== identity.userId) throw refuse('AUTH_USER_MISMATCH', 'the transaction is of another user')
-  const claimed = await kit.store.claimTransaction(stateHash, kit.now())
-  if (claimed.outcome === 'unknown') throw refuse('AUTH_STATE_UNKNOWN', 'the transaction is gone')
-  if (claimed.outcome === 'used') throw refuse('AUTH_STATE_USED', 'the transaction was claimed before')
-  if (claimed.outcome === 'expired') throw refuse('AUTH_STATE_EXPIRED', 'the transaction has expired')
-  const { transaction } = claimed
-  const owner = { provider: transaction.provider, identity }
-  const secret =
-    transaction.sealed === null
-      ? {}
-      : (JSON.parse(kit.sealer.open(transaction.sealed, sealContext(owner, state))) as Omit<StateData, 'params'>)
-  return { transaction, data: { params: transaction.params, ...secret } }
+  return found
+}
+
+function refusalOf(kit: Kit, { provider }: Transaction) {
+  const name = kit.providers.get(provider)?.definition.name
+  return (code: ErrorCode, detail: string) => new IntegrationError(code, detail, { provider: name })
+}
+
+function dataOf(kit: Kit, transaction: Transaction, state: string): StateData {
+  const { params, sealed } = transaction
+  const context = sealContext({ provider: transaction.provider, identity: transaction }, state)
+  return { params, ...(sealed !== null && (JSON.parse(kit.sealer.open(sealed, context)) as Omit<StateData, 'params'>)) }
 }
 
 /** Lives longer than the attempt, so that an attempt that was used or has expired can be told from one of another browser. */

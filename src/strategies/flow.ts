@@ -2,6 +2,7 @@ import type { Request } from 'express'
 import { IntegrationError, type IntegrationErrorOptions } from '../errors.js'
 import type { ProviderHttp } from '../provider-http/client.js'
 import type { ClientConfig } from './call.js'
+import type { OpenChoice } from './choices.js'
 import type { ConnectionParam, ProviderDefinition } from './define-provider.js'
 import type { ConnectedAccount } from './grant.js'
 import type { Fingerprint } from './identify.js'
@@ -32,7 +33,7 @@ export interface Flow {
   complete(
     context: FlowContext,
     input: { data: StateData; query: Readonly<Record<string, string>> },
-  ): Promise<ConnectedAccount>
+  ): Promise<ConnectedAccount | OpenChoice>
 }
 
 const MAX_LENGTH = 4096

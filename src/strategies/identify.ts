@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { IntegrationError } from '../errors.js'
 import type { ProviderHttp } from '../provider-http/client.js'
 import { type ClientConfig, callProvider, scopeOf } from './call.js'
-import type { Call, Choices, OneOrMore, Path, ProviderDefinition } from './define-provider.js'
+import type { Call, OneOrMore, Path, ProviderDefinition } from './define-provider.js'
 import type { ConnectedAccount, Grant } from './grant.js'
 import { fill, pick, pickString } from './template.js'
 
@@ -48,7 +48,6 @@ export async function identify(
     ...(definition.auth.kind === 'api_key' && { keyHint: keyHint(credential.accessToken) }),
   })
 
-  if (definition.choices) Object.assign(grant.params, await chosen(definition, definition.choices, call, token))
   if (definition.afterToken) Object.assign(grant.params, await definition.afterToken(context(undefined)))
   const body = identity.request && (await call(identity.request))
   const read = (path: OneOrMore<Path> | undefined): string | undefined => {
@@ -88,24 +87,6 @@ export async function identify(
   }
   grants.set(account, grant)
   return account
-}
-
-/** What is kept of the account that a grant is used for, where it reaches several. */
-async function chosen(
-  definition: ProviderDefinition,
-  choices: Choices,
-  call: Call,
-  token: unknown,
-): Promise<Record<string, string>> {
-  const listed = pick(await call(choices.request), choices.items)
-  const items = (Array.isArray(listed) ? listed : []).filter((item) => choices.itemFilter?.(item, token) ?? true)
-  const item = items[0]
-  const id = pickString(item, choices.id)
-  if (id === undefined)
-    throw new IntegrationError('PROVIDER_BAD_RESPONSE', `${definition.name}: the grant reaches no ${choices.noun}`, {
-      provider: definition.name,
-    })
-  return { [choices.param]: id, ...pickParams(item, choices.params) }
 }
 
 /** Issuer + account (+ person). The issuer counts only where one definition has many (a self-managed host, a data centre, a shop). */

@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto'
 import { redactText } from '../provider-http/redact.js'
 import { randomText } from '../random.js'
 import { scopeOf } from './call.js'
+import { settle } from './choices.js'
 import { callbackParams, codeRejected, defaultScopes, type Flow, type FlowContext, failure } from './flow.js'
 import type { Grant } from './grant.js'
-import { checkParams, identify, pickParams } from './identify.js'
+import { checkParams, pickParams } from './identify.js'
 import { fill, fillRecord, fillURL } from './template.js'
 import { askTokenEndpoint, noToken, type OAuth2Definition, readScopes, readToken } from './token-endpoint.js'
 
@@ -89,7 +90,7 @@ export const oauth2Flow: Flow = {
     }
     if (Object.keys(grant.tokens).length === 0) throw noToken(definition)
     if (granted.flat().length > 0) grant.scopes = [...new Set(granted.flat())]
-    return identify(http, definition, client, grant, body, context.fingerprint)
+    return settle(context, grant, body)
   },
 }
 

@@ -1,6 +1,7 @@
 import type { Request } from 'express'
 import { IntegrationError } from '../errors.js'
 import { randomText } from '../random.js'
+import type { OpenChoice } from './choices.js'
 
 /** What a callback needs from its start. */
 export interface StateData {
@@ -12,6 +13,8 @@ export interface StateData {
   linkToken?: string
   /** Connection parameters that are secrets. */
   secrets?: Record<string, string>
+  /** After the exchange: a grant that waits for its account to be chosen. */
+  open?: OpenChoice
 }
 
 /** Keeps what a callback needs, bound to the browser. */

@@ -6,6 +6,7 @@ import { IntegrationError, textOf } from '../errors.js'
 import { createProviderHttp, type OriginMap, type ProviderHttp } from '../provider-http/client.js'
 import { apiKeyFlow } from './api-key-flow.js'
 import type { ClientConfig } from './call.js'
+import { choose, type OpenChoice } from './choices.js'
 import type { ApiKey, OAuth1, OAuth2, ProviderDefinition } from './define-provider.js'
 import { type Flow, type FlowContext, flatInput, inputOf, isCallback, normalizeParams } from './flow.js'
 import type { ConnectedAccount } from './grant.js'
@@ -65,6 +66,8 @@ export interface AuthenticateOptions {
 export type Outcome =
   | { kind: 'redirect'; url: string; state: string; linkToken?: string }
   | { kind: 'success'; account: ConnectedAccount }
+  /** The grant reaches several accounts: `chooseAccount` goes on with one of them. */
+  | { kind: 'choice'; open: OpenChoice }
   /** An answer rather than a fault: denied, a state that does not count, input that is wrong. */
   | { kind: 'fail'; error: IntegrationError }
 
@@ -162,7 +165,7 @@ export async function runStrategy(
   try {
     if (definition.auth.kind === 'api_key') {
       const data = normalizeParams(definition, options.params ?? keyParams(req, definition.auth))
-      return { kind: 'success', account: await flow.complete(withFingerprint, { data, query: {} }) }
+      return outcomeOf(await flow.complete(withFingerprint, { data, query: {} }))
     }
     const query = flatInput(options.input ?? inputOf(req))
     if ((options.phase ?? (isCallback(query) ? 'complete' : 'start')) === 'start') {
@@ -187,12 +190,27 @@ export async function runStrategy(
         provider: definition.name,
       })
     const data = await store.claim(req, query.state)
-    return { kind: 'success', account: await flow.complete(withFingerprint, { data, query }) }
+    return outcomeOf(await flow.complete(withFingerprint, { data, query }))
   } catch (error) {
     if (error instanceof IntegrationError && /^(AUTH_|REQUEST_|CREDENTIALS_)/.test(error.code))
       return { kind: 'fail', error }
     throw error
   }
+}
+
+function outcomeOf(completed: ConnectedAccount | OpenChoice): Outcome {
+  return 'choices' in completed ? { kind: 'choice', open: completed } : { kind: 'success', account: completed }
+}
+
+/** Goes on after the outcome `choice`. Rejects with IntegrationError `REQUEST_INVALID` for an id that was not offered. */
+export function chooseAccount(
+  strategy: passport.Strategy,
+  open: OpenChoice,
+  id: string | undefined,
+  fingerprint?: Fingerprint,
+): Promise<ConnectedAccount> {
+  const { context } = partsOf(strategy)
+  return choose(fingerprint ? { ...context, fingerprint } : context, open, id)
 }
 
 function keyParams(req: Request, { key }: ApiKey): Record<string, unknown> {
@@ -207,7 +225,13 @@ function authenticate(
   options?: AuthenticateOptions,
 ): void {
   const { verify } = partsOf(this)
-  runStrategy(this, req, options).then(
+  const settled = runStrategy(this, req, options).then(async (outcome) =>
+    // Whoever wants to ask the user calls runStrategy; Passport knows no question in between.
+    outcome.kind === 'choice'
+      ? { kind: 'success' as const, account: await chooseAccount(this, outcome.open, outcome.open.choices[0]?.id) }
+      : outcome,
+  )
+  settled.then(
     (outcome) => {
       if (outcome.kind === 'redirect') return this.redirect(outcome.url)
       if (outcome.kind === 'fail') {

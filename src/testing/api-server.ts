@@ -89,9 +89,11 @@ export function checkClientValues(captures: Captures, client: LabClient): void {
   if (secret !== undefined && secret !== client.clientSecret) throw new Refusal('client', 'the client secret is wrong')
 }
 
-/** A token of one shop is none for another. */
-function checkAccount(definition: ProviderDefinition, { account }: LabGrant, captures: Captures): void {
-  for (const { name } of definition.params ?? []) {
+/** A token of one shop is none for another. Where a grant reaches several accounts, what was chosen may be any of them. */
+function checkAccount({ params, choices }: ProviderDefinition, { account }: LabGrant, captures: Captures): void {
+  const chosen = choices ? [choices.param, ...Object.keys(choices.params ?? {})] : []
+  for (const { name } of params ?? []) {
+    if (chosen.includes(name)) continue
     const value = captures.get(name)
     const own = account.params[name]
     if (value !== undefined && own !== undefined && !value.startsWith('*') && value !== own)

@@ -4,7 +4,7 @@ import express, { type Express } from 'express'
 import supertest from 'supertest'
 import { type AtomIntegrations, atomIntegrations } from '../../src/atom-integrations.js'
 import type { AtomOptions } from '../../src/options.js'
-import { createProviderLab, type ProviderLab } from '../../src/testing/index.js'
+import { createProviderLab, type ProviderLab, type ProviderLabOptions } from '../../src/testing/index.js'
 
 export interface User {
   tenantId: string
@@ -93,9 +93,16 @@ export class Browser {
   }
 }
 
-/** @param setUp - Further middleware before the library, such as a body parser. */
-export async function startHost(options: Partial<AtomOptions> = {}, setUp?: (app: Express) => void): Promise<Host> {
-  const lab = await createProviderLab({ recordsPerResource: 6 })
+/**
+ * @param setUp - Further middleware before the library, such as a body parser.
+ * @param providers - Default: the whole catalogue.
+ */
+export async function startHost(
+  options: Partial<AtomOptions> = {},
+  setUp?: (app: Express) => void,
+  providers?: ProviderLabOptions['providers'],
+): Promise<Host> {
+  const lab = await createProviderLab({ recordsPerResource: 6, ...(providers && { providers }) })
   const log: string[] = []
   const write = (fields: object, message: string) =>
     void log.push(

@@ -108,6 +108,10 @@ button,.button{font:inherit;font-weight:600;min-height:2.75rem;padding:.5rem 1re
 label{display:grid;gap:.3rem;font-weight:600;margin:1rem 0}
 label .soft{font-weight:400}
 input,select{font:inherit;font-weight:400;font-size:1rem;min-height:2.75rem;width:100%;padding:.5rem .75rem;border:1px solid var(--soft);border-radius:.5rem;background:var(--card);color:var(--ink)}
+fieldset{border:0;margin:1rem 0 0;padding:0;display:grid;gap:.5rem}
+.choice{display:flex;align-items:center;gap:.75rem;margin:0;padding:.6rem .9rem;min-height:2.75rem;border:1px solid var(--line);border-radius:.55rem;background:var(--card);overflow-wrap:anywhere;cursor:pointer}
+.choice:has(:checked){border-color:var(--accent)}
+.choice input{width:1.15rem;min-height:1.15rem;flex:none;accent-color:var(--accent)}
 [aria-invalid=true]{border-color:var(--bad)}
 .error{color:var(--bad);font-weight:400}
 .notice{border-left:.25rem solid var(--accent);background:var(--card);padding:.75rem 1rem;border-radius:.4rem;margin:1rem 0}
