@@ -1,4 +1,5 @@
 // One line per provider: its definition and its Passport strategy.
+export { CalendlyStrategy, calendly } from './calendly.js'
 export { GmailStrategy, gmail } from './gmail.js'
 export { HubSpotStrategy, hubspot } from './hubspot.js'
 export { NotionStrategy, notion } from './notion.js'
