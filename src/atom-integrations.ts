@@ -2,9 +2,8 @@ import type { RequestHandler } from 'express'
 import { createEvents, type EventName, type Listener } from './events.js'
 import { createRouter } from './middleware/router.js'
 import { type AtomOptions, isProduction, type Logger, resolveOptions, type Settings } from './options.js'
-import { createMongoStore, type MongoStoreOptions } from './persistence/mongo/mongo-store.js'
+import { createStore, type StoreChoice } from './persistence/create-store.js'
 import { createSealer } from './persistence/sealing.js'
-import { createSqliteStore } from './persistence/sqlite/sqlite-store.js'
 import type { Store } from './persistence/store.js'
 import { createProviderHttp } from './provider-http/client.js'
 import { catalogue } from './strategies/index.js'
@@ -46,7 +45,7 @@ export function atomIntegrations(options: AtomOptions): AtomIntegrations {
   const now = Date.now
 
   const sealer = createSealer(settings.encryptionKeys, { fingerprintSecret: settings.secret })
-  const store = createStore(settings)
+  const store = createStore(settings.store as StoreChoice)
   const http = createProviderHttp({
     ...options.http,
     ...(settings.origins && { origins: settings.origins }),
@@ -164,12 +163,6 @@ export function atomIntegrations(options: AtomOptions): AtomIntegrations {
     admin: createTenantApi(null, api),
   }) as AtomIntegrations
   return integrations
-}
-
-function createStore({ store }: Settings): Store {
-  return store.kind === 'sqlite'
-    ? createSqliteStore({ path: store.path ?? ':memory:' })
-    : createMongoStore(store as MongoStoreOptions)
 }
 
 function createQueue({ queue }: Settings, store: Store): Queue {

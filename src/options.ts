@@ -257,7 +257,8 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host.endsWith('.localhost') || /^127(\.\d{1,3}){3}$/.test(host) || host === '[::1]'
 }
 
-function resolveBaseUrl(value: string | undefined, production: boolean): URL {
+/** @throws TypeError */
+export function resolveBaseUrl(value: string | undefined, production: boolean): URL {
   if (!value)
     throw wrong(
       'baseUrl',
@@ -283,7 +284,7 @@ function checkOrigin(value: string): string {
   return origin
 }
 
-function resolveStore(options: AtomOptions, env: Env): Settings['store'] {
+export function resolveStore(options: Pick<AtomOptions, 'store'>, env: Env): Settings['store'] {
   const sqlitePath = join(env.ATOM_DATA_DIR ?? '.atom', 'atom.sqlite')
   if (options.store?.kind === 'sqlite') {
     const path = options.store.path ?? sqlitePath
@@ -297,10 +298,11 @@ function resolveStore(options: AtomOptions, env: Env): Settings['store'] {
 const MAKE_KEY = `node -e "console.log('k1:' + require('node:crypto').randomBytes(32).toString('base64'))"`
 const MAKE_SECRET = `node -e "console.log(require('node:crypto').randomBytes(32).toString('base64url'))"`
 
-function resolveKeys(
-  options: AtomOptions,
+/** @throws TypeError */
+export function resolveKeys(
+  options: Pick<AtomOptions, 'encryptionKeys'>,
   env: Env,
-  store: Settings['store'],
+  store: { kind: 'sqlite'; path?: string } | { kind: 'mongo' },
   production: boolean,
   notes: string[],
 ): string {
@@ -316,7 +318,8 @@ function resolveKeys(
   return file.keys
 }
 
-function resolveSecret(secret: string | undefined, encryptionKeys: string, production: boolean): string {
+/** @throws TypeError */
+export function resolveSecret(secret: string | undefined, encryptionKeys: string, production: boolean): string {
   if (secret === undefined && !production) {
     return Buffer.from(hkdfSync('sha256', encryptionKeys, '', 'atom-integrations development secret', 32)).toString(
       'base64url',

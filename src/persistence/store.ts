@@ -220,6 +220,8 @@ export interface Store {
   close(): Promise<void>
   /** One cheap round trip. */
   ping(): Promise<void>
+  /** The clock of the database server, in milliseconds since 1970; of this machine where there is no server. */
+  serverTime(): Promise<number>
 
   // Transactions
   /** Resolves to `false`, writing nothing, when this user has `maxOpen` unexpired, unclaimed ones already. */
@@ -305,6 +307,10 @@ export interface Store {
   finishRevocation(id: string): Promise<void>
   deferRevocation(id: string, dueAt: number): Promise<void>
   saveRevocation(revocation: PendingRevocation): Promise<void>
+  /** All of them, for `reseal`. */
+  listRevocations(query: { after?: string; limit: number }): Promise<Page<PendingRevocation>>
+  /** Replaces `sealed`, where the revocation is still pending. */
+  resealRevocation(id: string, sealed: Record<string, string>): Promise<void>
 
   // Events
   /** Makes a listener group known to all processes and refreshes its last-seen time. Groups unseen for 7 days get no new events. */

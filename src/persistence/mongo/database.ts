@@ -138,6 +138,7 @@ export class MongoDatabase {
   private readonly options: MongoStoreOptions
   private own: Connection | undefined
   private opened: Collections | undefined
+  private database: mongo.Db | undefined
   private opening: Promise<void> | undefined
 
   constructor(options: MongoStoreOptions) {
@@ -160,6 +161,7 @@ export class MongoDatabase {
       const collections = collectionsOf(db)
       await migrate(db, collections)
       this.opened = collections
+      this.database = db
     } catch (error) {
       await this.disconnect()
       throw error instanceof IntegrationError || error instanceof TypeError
@@ -197,6 +199,14 @@ export class MongoDatabase {
     const own = this.own
     this.own = undefined
     await own?.close().catch(() => {})
+  }
+
+  serverTime(): Promise<number> {
+    return this.use(async () => {
+      // The older name of `hello`: every server knows it, 4.4.0 too.
+      const answer = await this.database?.command({ isMaster: 1 })
+      return answer?.localTime instanceof Date ? answer.localTime.getTime() : Date.now()
+    })
   }
 
   /** Errors of the driver become `STORE_UNAVAILABLE`; what `work` throws itself passes. */

@@ -24,6 +24,7 @@ export function createMongoStore(options: MongoStoreOptions): Store {
     async ping() {
       await db.use(({ meta }) => meta.findOne({ _id: 'schema' }))
     },
+    serverTime: () => db.serverTime(),
     ...transactionMethods(db),
     ...connectionMethods(db),
     ...revocationMethods(db),

@@ -1,7 +1,10 @@
 import type { PendingRevocation, Store } from '../store.js'
 import { type MongoDatabase, orAgain, type RevocationEntry } from './database.js'
 
-type Methods = Pick<Store, 'claimRevocation' | 'finishRevocation' | 'deferRevocation' | 'saveRevocation'>
+type Methods = Pick<
+  Store,
+  'claimRevocation' | 'finishRevocation' | 'deferRevocation' | 'saveRevocation' | 'listRevocations' | 'resealRevocation'
+>
 
 export function toRevocationEntry({ id, dueAt, attempts, ...rest }: PendingRevocation): RevocationEntry {
   return { id, dueAt, attempts, body: JSON.stringify(rest) }
@@ -55,6 +58,45 @@ export function revocationMethods(db: MongoDatabase): Methods {
           await connections.updateOne(
             { 'revocations.id': id },
             { $set: { 'revocations.$[entry].dueAt': dueAt } },
+            { arrayFilters: [{ 'entry.id': id }] },
+          )
+      })
+    },
+
+    listRevocations({ after, limit }) {
+      return db.use(async ({ revocations, connections }) => {
+        // First those on their own, then those in connections.
+        const inConnections = after?.startsWith('c:')
+        const beyond = after === undefined ? {} : { _id: { $gt: after.slice(2) } }
+        if (!inConnections) {
+          const alone = await revocations.find(beyond).sort({ _id: 1 }).limit(limit).toArray()
+          const last = alone.at(-1)
+          if (last)
+            return { items: alone.map((entry) => fromEntry({ ...entry, id: entry._id })), next: `r:${last._id}` }
+        }
+        const rows = await connections
+          .find({ 'revocations.dueAt': { $gte: 0 }, ...(inConnections && beyond) }, { projection: { revocations: 1 } })
+          .sort({ _id: 1 })
+          .limit(limit)
+          .toArray()
+        const items = rows.flatMap((row) => row.revocations.map(fromEntry))
+        return { items, next: rows.length === limit ? `c:${rows.at(-1)?._id}` : null }
+      })
+    },
+
+    async resealRevocation(id, sealed) {
+      await db.use(async ({ revocations, connections }) => {
+        const found =
+          (await revocations.findOne({ _id: id })) ??
+          (await connections.findOne({ 'revocations.id': id }))?.revocations.find((entry) => entry.id === id)
+        if (!found) return
+        // Nothing but attempts and due time ever changes, and those stand beside the body.
+        const body = JSON.stringify({ ...JSON.parse(found.body), sealed })
+        const { matchedCount } = await revocations.updateOne({ _id: id }, { $set: { body } })
+        if (matchedCount === 0)
+          await connections.updateOne(
+            { 'revocations.id': id },
+            { $set: { 'revocations.$[entry].body': body } },
             { arrayFilters: [{ 'entry.id': id }] },
           )
       })

@@ -1,7 +1,10 @@
 import type { PendingRevocation, Store } from '../store.js'
 import type { SqliteDatabase } from './database.js'
 
-type Methods = Pick<Store, 'claimRevocation' | 'finishRevocation' | 'deferRevocation' | 'saveRevocation'>
+type Methods = Pick<
+  Store,
+  'claimRevocation' | 'finishRevocation' | 'deferRevocation' | 'saveRevocation' | 'listRevocations' | 'resealRevocation'
+>
 
 export function insertRevocation(db: SqliteDatabase, revocation: PendingRevocation): void {
   db.run(
@@ -15,6 +18,12 @@ export function insertRevocation(db: SqliteDatabase, revocation: PendingRevocati
 export function revocationMethods(db: SqliteDatabase): Methods {
   const dueOne = (now: number) =>
     db.get('SELECT body FROM revocations WHERE due_at <= ? ORDER BY due_at, id LIMIT 1', now)
+
+  const change = (id: string, fields: Partial<PendingRevocation>): Promise<void> =>
+    db.write(() => {
+      const row = db.get('SELECT body FROM revocations WHERE id = ?', id)
+      if (row) insertRevocation(db, { ...(JSON.parse(String(row.body)) as PendingRevocation), ...fields })
+    })
 
   return {
     async claimRevocation(now, leaseMs) {
@@ -33,15 +42,19 @@ export function revocationMethods(db: SqliteDatabase): Methods {
       await db.write(() => db.run('DELETE FROM revocations WHERE id = ?', id))
     },
 
-    async deferRevocation(id, dueAt) {
-      await db.write(() => {
-        const row = db.get('SELECT body FROM revocations WHERE id = ?', id)
-        if (row) insertRevocation(db, { ...(JSON.parse(String(row.body)) as PendingRevocation), dueAt })
-      })
-    },
+    deferRevocation: (id, dueAt) => change(id, { dueAt }),
+    resealRevocation: (id, sealed) => change(id, { sealed }),
 
     async saveRevocation(revocation) {
       await db.write(() => insertRevocation(db, revocation))
+    },
+
+    listRevocations({ after = '', limit }) {
+      return db.read(() => {
+        const rows = db.all('SELECT body FROM revocations WHERE id > ? ORDER BY id LIMIT ?', after, limit)
+        const items = rows.map((row) => JSON.parse(String(row.body)) as PendingRevocation)
+        return { items, next: items.length === limit ? (items.at(-1)?.id ?? null) : null }
+      })
     },
   }
 }

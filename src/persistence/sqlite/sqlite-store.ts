@@ -29,6 +29,7 @@ export function createSqliteStore({ path, lockTimeoutMs = 5_000 }: SqliteStoreOp
     async ping() {
       await db.read(() => db.get('SELECT version FROM schema_version LIMIT 1'))
     },
+    serverTime: async () => Date.now(),
     ...transactionMethods(db),
     ...connectionMethods(db),
     ...revocationMethods(db),

@@ -280,6 +280,29 @@ export function connectionContract(stage: () => Stage): void {
       expect(await store.claimRevocation(NOW + HOUR, 1000)).toBeUndefined()
     })
 
+    it('lists both kinds page by page, and seals them anew while they are pending', async () => {
+      const { store } = stage()
+      const { id } = await connected(store)
+      const [kept, alone] = [revocation({ connectionId: id }), revocation()]
+      await store.disconnect(id, 1, { now: NOW, event: event('disconnected'), pendingRevocation: kept })
+      await store.saveRevocation(alone)
+      const listed = []
+      for (let after: string | null | undefined; after !== null; ) {
+        const page = await store.listRevocations({ limit: 1, ...(after && { after }) })
+        listed.push(...page.items)
+        after = page.next
+      }
+      const byId = (a: { id: string }, b: { id: string }) => (a.id < b.id ? -1 : 1)
+      expect(listed.sort(byId)).toEqual([kept, alone].sort(byId))
+      for (const one of [kept, alone]) await store.resealRevocation(one.id, { default: `new ${one.id}` })
+      await store.resealRevocation('finished', { default: 'new' })
+      for (const _ of [kept, alone]) {
+        const claimed = await store.claimRevocation(NOW, 1000)
+        expect(claimed?.sealed).toEqual({ default: `new ${claimed?.id}` })
+      }
+      expect(await store.claimRevocation(NOW, 1000)).toBeUndefined()
+    })
+
     it('stays pending when the account is connected anew', async () => {
       const { store } = stage()
       const { id } = await connected(store, { accountKey: 'acc' })
