@@ -1,6 +1,7 @@
 import type { RequestHandler } from 'express'
 import { createEvents, type EventName, type Listener } from './events.js'
 import { createRouter } from './middleware/router.js'
+import { countRequest } from './observability.js'
 import { type AtomOptions, isProduction, type Logger, resolveOptions, type Settings } from './options.js'
 import { createStore, type StoreChoice } from './persistence/create-store.js'
 import { createSealer } from './persistence/sealing.js'
@@ -46,9 +47,11 @@ export function atomIntegrations(options: AtomOptions): AtomIntegrations {
 
   const sealer = createSealer(settings.encryptionKeys, { fingerprintSecret: settings.secret })
   const store = createStore(settings.store as StoreChoice)
+  const ids = new Map([...settings.providers].map(([id, { definition }]) => [definition.name, id]))
   const http = createProviderHttp({
     ...options.http,
     ...(settings.origins && { origins: settings.origins }),
+    onRequest: (info) => countRequest(ids.get(info.provider) ?? info.provider, info),
     // Workers that share a Redis share the providers' rate limits.
     ...(settings.queue.kind === 'bullmq' && {
       redisURL: settings.queue.url,
@@ -99,6 +102,7 @@ export function atomIntegrations(options: AtomOptions): AtomIntegrations {
     queue,
     ready,
     now,
+    allowOtherAccountOnReconnect: options.allowOtherAccountOnReconnect === true,
     development: !isProduction(process.env),
     ...(options.authorize && { authorize: options.authorize }),
     ...(settings.loginUrl && { loginUrl: settings.loginUrl }),

@@ -42,6 +42,11 @@ export interface AtomOptions {
   loginUrl?: string
   /** Further origins whose pages may start and change connections. */
   allowedOrigins?: readonly string[]
+  /**
+   * What happens when a reconnect comes back with another account than the one to repair. Default `false`: refused, with both names, and
+   * the new grant is revoked. `true`: the other account is connected beside the one that was to be repaired.
+   */
+  allowOtherAccountOnReconnect?: boolean
   /** Default: `MONGODB_URL`, else sqlite at `ATOM_DATA_DIR` or `.atom/atom.sqlite`. */
   store?:
     | { kind: 'sqlite'; path?: string }
@@ -188,6 +193,7 @@ const schema = z.strictObject({
     })
     .optional(),
   backgroundRefresh: z.boolean().optional(),
+  allowOtherAccountOnReconnect: z.boolean().optional(),
 })
 
 /**

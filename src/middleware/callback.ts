@@ -1,5 +1,6 @@
 import { toConnection } from '../connection.js'
 import { IntegrationError } from '../errors.js'
+import { telemetry } from '../observability.js'
 import type { Transaction } from '../persistence/store.js'
 import type { CatalogueEntry } from '../provider-settings.js'
 import type { ConnectedAccount } from '../strategies/grant.js'
@@ -40,13 +41,16 @@ async function complete(visit: Visit, identity: Identity, input: Readonly<Record
   const { transaction, data } = await claimTransaction(visit, input.state, visit.segments[0] as string, identity)
   const entry = requireEntry(kit, transaction.provider)
   const { definition } = entry
+  visit.connecting = definition.id
   if (transaction.mode === 'popup') visit.popup = { origin: kit.baseUrl.origin, provider: definition.id }
-  const outcome = await runStrategy(strategyOf(kit, entry), req, {
-    phase: 'complete',
-    input,
-    store: { save: () => Promise.reject(new TypeError('a callback has nothing to save')), claim: async () => data },
-    fingerprint: fingerprintOf(kit, entry),
-  })
+  const outcome = await telemetry.span('atom.connect', { provider: definition.id }, () =>
+    runStrategy(strategyOf(kit, entry), req, {
+      phase: 'complete',
+      input,
+      store: { save: () => Promise.reject(new TypeError('a callback has nothing to save')), claim: async () => data },
+      fingerprint: fingerprintOf(kit, entry),
+    }),
+  )
   if (outcome.kind === 'fail') throw outcome.error
   if (outcome.kind === 'redirect') throw new TypeError('a callback cannot redirect')
   // A POST is a script's: it reads JSON.

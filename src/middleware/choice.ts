@@ -63,6 +63,7 @@ export async function postChoice(visit: Visit): Promise<void> {
   const { open: offered } = await openChoice(visit, fields.state, readTransaction)
   if (!offered.choices.some(({ id }) => id === fields.choice)) throw badField('choice', 'Choose one of those offered.')
   const { transaction, open } = await openChoice(visit, fields.state, claimTransaction)
+  visit.connecting = transaction.provider
   if (transaction.mode === 'popup') visit.popup = { origin: kit.baseUrl.origin, provider: transaction.provider }
   const wantsPage = isForm && (visit.html || transaction.mode === 'popup')
   await choose(visit, requireEntry(kit, transaction.provider), transaction, open, fields.choice, wantsPage)

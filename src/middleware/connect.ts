@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { toConnection } from '../connection.js'
 import { IntegrationError } from '../errors.js'
+import { telemetry } from '../observability.js'
 import type { ConnectionDocument } from '../persistence/store.js'
 import type { CatalogueEntry } from '../provider-settings.js'
 import { normalizeParams } from '../strategies/flow.js'
@@ -192,6 +193,7 @@ async function connectKey(visit: Visit, entry: CatalogueEntry, identity: Identit
   const expected = await expectedConnection(kit, identity, entry, input.reconnect)
   if (!expected) await requirePermission(kit, identity, 'connect')
   countAttempt(kit, identity)
+  visit.connecting = entry.definition.id
   const outcome = await runStrategy(strategyOf(kit, entry), req, {
     params: input.given,
     fingerprint: fingerprintOf(kit, entry),
@@ -242,7 +244,7 @@ export async function save(
   }
   try {
     const expected = expectedId === null ? undefined : await kit.store.getConnection(identity.tenantId, expectedId)
-    if (expected && expected.accountKey !== account.key)
+    if (expected && expected.accountKey !== account.key && !kit.allowOtherAccountOnReconnect)
       return await refuse(new AccountMismatch(definition.name, expected.account.name, account.name))
     const outcome = await kit.store.saveConnection({
       newId: randomUUID(),
@@ -286,6 +288,7 @@ export async function save(
       )
     kit.tokens.invalidate(outcome.connection.id)
     kit.events.kick()
+    telemetry.count('atom.connects', { provider: definition.id, outcome: outcome.outcome })
     return outcome.connection
   } catch (error) {
     if (error instanceof IntegrationError && error.code === 'STORE_UNAVAILABLE') await undo()

@@ -30,6 +30,8 @@ export interface Kit {
   queue: Queue
   ready(): Promise<void>
   now(): number
+  /** A reconnect may bring another account, which is then connected beside the one to repair. */
+  allowOtherAccountOnReconnect: boolean
   /** `NODE_ENV` is `development` or `test`: answers name what is missing. */
   development: boolean
   logger?: Logger
@@ -47,6 +49,8 @@ export interface Visit {
   html: boolean
   /** For `script-src` and `style-src`. */
   nonce: string
+  /** Id of the provider that is being connected: what goes wrong is counted for it. */
+  connecting?: string
   /** The attempt runs in a popup: its opener is told how it went. */
   popup?: { origin: string; provider: string }
 }

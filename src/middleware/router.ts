@@ -1,5 +1,6 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express'
 import { IntegrationError } from '../errors.js'
+import { telemetry } from '../observability.js'
 import { identityOf } from './access.js'
 import { getBackfill, postBackfill, streamBackfill } from './backfills.js'
 import { getCallback, getConnected, postCallback } from './callback.js'
@@ -72,6 +73,7 @@ function fail(visit: Visit, thrown: unknown, next: NextFunction) {
   if (res.headersSent) return next(thrown)
   const error = toIntegrationError(thrown)
   const { code, reference } = error
+  if (visit.connecting !== undefined) telemetry.count('atom.connects', { provider: visit.connecting, outcome: code })
   if (isFault(error)) kit.logger?.error({ code, reference, error }, `atom-integrations: ${error.message}`)
   sendError(req, res, error, {
     html: visit.html,

@@ -55,7 +55,7 @@ export interface RequestInfo {
   endpoint: Endpoint
   method: string
   /** Without query. */
-  url: string
+  readonly url: string
   milliseconds: number
   status?: number
   code?: ErrorCode
@@ -286,7 +286,16 @@ export function createProviderHttp(options: ProviderHttpOptions = {}): ProviderH
   ): void {
     const { provider, endpoint, method, url, secrets } = request
     const milliseconds = now() - started
-    const info: RequestInfo = { provider, endpoint, method, url: redactURL(url, secrets), milliseconds }
+    const info: RequestInfo = {
+      provider,
+      endpoint,
+      method,
+      // Few look at it.
+      get url() {
+        return redactURL(url, secrets)
+      },
+      milliseconds,
+    }
     if (outcome.status !== undefined) info.status = outcome.status
     if (outcome.code !== undefined) info.code = outcome.code
     options.onRequest?.(info)

@@ -1,4 +1,5 @@
 import { IntegrationError } from '../errors.js'
+import type { TokenLogger } from '../observability.js'
 import type { Sealer } from '../persistence/sealing.js'
 import type {
   ConnectionCause,
@@ -13,7 +14,6 @@ import type { ClientConfig } from '../strategies/call.js'
 import type { ProviderDefinition } from '../strategies/define-provider.js'
 import { type Credential, openCredential } from './credential.js'
 import { jwtExpiry, refreshMarginMs } from './expiry.js'
-import type { TokenLogger } from './observability.js'
 
 /** A provider's definition with what the operator set for it. */
 export interface ProviderEntry {

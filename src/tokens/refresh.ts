@@ -1,4 +1,5 @@
 import { IntegrationError } from '../errors.js'
+import { telemetry } from '../observability.js'
 import type { ConnectionCause, ConnectionDocument } from '../persistence/store.js'
 import type { ProviderHttp } from '../provider-http/client.js'
 import type { OAuth2 } from '../strategies/define-provider.js'
@@ -7,7 +8,6 @@ import { refreshToken } from '../strategies/refresh.js'
 import { type Credential, sealCredential } from './credential.js'
 import { jwtExpiry } from './expiry.js'
 import { hasChanged, judge } from './judge.js'
-import { telemetry } from './observability.js'
 import { isValidFor, needsReauth, notFound, type OpenToken, openToken, type TokenParts } from './open-token.js'
 
 /** How long a rotated token that could not be stored is kept trying, in milliseconds: losing it costs the user a new approval. */
@@ -197,9 +197,6 @@ export function createRefresher(
         })
         telemetry.count('atom.refreshes', { provider })
         return granted
-      } catch (error) {
-        telemetry.count('atom.provider.errors', { provider, code: (error as IntegrationError).code ?? 'unknown' })
-        throw error
       } finally {
         telemetry.duration('atom.refresh.duration', performance.now() - startedAt, { provider })
       }

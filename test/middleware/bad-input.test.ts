@@ -321,6 +321,21 @@ describe('a reconnect', () => {
   })
 })
 
+describe('a reconnect where the host allows another account', () => {
+  it('connects that one beside the one to repair, which stays as it is', async () => {
+    const lenient = await startHost({ allowOtherAccountOnReconnect: true })
+    const first = (await lenient.browser().connect('notion')).body.connection
+    const browser = lenient.browser()
+    const location = await browser.start('notion', { reconnect: first.id })
+    const done = await browser.get(await browser.consent(location, { account: 'b' }), { accept: 'application/json' })
+    expect(done.body.connection).toMatchObject({ account: { id: lenient.lab.account('notion', 'b').id } })
+    const { items } = await lenient.integrations.admin.connections.list({ limit: 10 })
+    expect(items.map(({ id }) => id).sort()).toEqual([first.id, done.body.connection.id].sort())
+    expect(items.find(({ id }) => id === first.id)).toEqual(first)
+    await lenient.close()
+  })
+})
+
 describe('the store going down between exchange and saving', () => {
   it('is 503, the grant is given back, and nothing half-written remains', async () => {
     const broken = await startHost()

@@ -1,9 +1,9 @@
 import { trace } from '@opentelemetry/api'
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { loadTelemetry, redactingLogger, telemetry } from '../../src/tokens/observability.js'
-import { type Acme, startAcme } from './acme.js'
-import { createKit, type Kit, storePlace } from './kit.js'
+import { loadTelemetry, redactingLogger, telemetry } from '../src/observability.js'
+import { type Acme, startAcme } from './tokens/acme.js'
+import { createKit, type Kit, storePlace } from './tokens/kit.js'
 
 describe('telemetry', () => {
   const spans = new InMemorySpanExporter()

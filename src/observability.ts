@@ -1,3 +1,5 @@
+import type { RequestInfo } from './provider-http/client.js'
+
 /** Spans and metrics of this library, on `@opentelemetry/api` where the host has it; otherwise every call is a plain call. */
 export interface Telemetry {
   /** Runs `work` in a span. Attributes are ids and codes, never a secret. */
@@ -84,6 +86,12 @@ export const telemetry: Telemetry = {
     const meter = api.metrics.getMeter(NAME)
     instrument(histograms, name, () => meter.createHistogram(name, { unit: 'ms' })).record(milliseconds, attributes)
   },
+}
+
+/** Every request to a provider: how long it took, and what went wrong by class. */
+export function countRequest(provider: string, { endpoint, milliseconds, code }: RequestInfo): void {
+  telemetry.duration('atom.provider.request.duration', milliseconds, { provider, endpoint })
+  if (code !== undefined) telemetry.count('atom.provider.errors', { provider, endpoint, code })
 }
 
 /** The part of a logger that is used; pino and console fit. */
