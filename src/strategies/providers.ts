@@ -1,5 +1,7 @@
 // One line per provider: its definition and its Passport strategy.
+export { AsanaStrategy, asana } from './asana.js'
 export { CalendlyStrategy, calendly } from './calendly.js'
+export { CanvaStrategy, canva } from './canva.js'
 export { GmailStrategy, gmail } from './gmail.js'
 export { HubSpotStrategy, hubspot } from './hubspot.js'
 export { NotionStrategy, notion } from './notion.js'
