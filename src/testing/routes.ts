@@ -71,7 +71,8 @@ export function findRoutes(routes: readonly Route[], incoming: Incoming): Found[
   return found.sort((a, b) => rank(b) - rank(a))
 }
 
-function rank({ match }: Found): number {
+/** How well a request fits. */
+export function rank({ match }: Found): number {
   return match.agreements - 2 * match.differences
 }
 

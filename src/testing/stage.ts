@@ -13,7 +13,7 @@ import type { Answer } from './pages.js'
 import { Refusal, refusal, tokenRefusal } from './refusals.js'
 import type { Reply } from './replies.js'
 import { type Incoming, placeholdersOf } from './reverse-template.js'
-import { type Found, findRoutes, HOSTED_PATH } from './routes.js'
+import { type Found, findRoutes, HOSTED_PATH, rank } from './routes.js'
 import type { ProviderData } from './series.js'
 import type { LabServer } from './servers.js'
 
@@ -146,7 +146,8 @@ export class Stage {
 
   /** Where several providers share an address (Google's), the credential or the scopes tell them apart. */
   private choose(found: Found[], incoming: Incoming): Found | undefined {
-    if (new Set(found.map(({ route }) => route.provider)).size <= 1) return found[0]
+    if (new Set(found.map(({ route }) => route.provider)).size <= 1)
+      return found.find((one) => rank(one) === rank(found[0] as Found) && this.hasParent(one)) ?? found[0]
     const secrets = [
       ...(incoming.form?.values() ?? []),
       ...Object.values((incoming.json ?? {}) as Record<string, unknown>),
@@ -164,6 +165,12 @@ export class Stage {
       )
     }
     return [...found].sort((a, b) => unfit(a) - unfit(b))[0]
+  }
+
+  /** One address can serve the children of two lists (comments of tasks in projects, and of those in none). */
+  private hasParent({ route: { provider, resource }, match }: Found): boolean {
+    if (resource?.parent === undefined) return true
+    return this.options.played.get(provider)?.data.findParent(resource, match.captures) !== undefined
   }
 
   /** An address that no definition names: a sign-in is asked for all the same, then it is not found. */
