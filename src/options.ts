@@ -156,6 +156,7 @@ const schema = z.strictObject({
           scopes: z.array(z.string().min(1)).optional(),
           pkce: z.boolean().optional(),
           params: z.record(z.string(), z.string()).optional(),
+          env: z.record(z.string(), z.string()).optional(),
           definition: z.custom((value) => typeof value === 'object' && value !== null).optional(),
         }),
       ),

@@ -15,6 +15,8 @@ export interface ProviderOptions {
   pkce?: boolean
   /** Values that the operator fixes, such as Plaid's `environment`. */
   params?: Record<string, string>
+  /** Further variables of this provider by name, such as `DISCORD_BOT_TOKEN`. */
+  env?: Record<string, string>
   /** A provider of the host's own, made with `defineProvider`. */
   definition?: ProviderDefinition
 }
@@ -103,7 +105,7 @@ function resolveProvider(
 
   const extra: Record<string, string> = {}
   for (const variable of definition.env ?? []) {
-    const value = env[variable.name] ?? variable.default
+    const value = given.env?.[variable.name] ?? env[variable.name] ?? variable.default
     if (value) extra[variable.name] = value
     else if (variable.required) missing.push(variable.name)
   }

@@ -78,6 +78,7 @@ export function callProvider(
       ? authorize(definition, built, scope, options)
       : { ...base(definition, scope, options), ...clientBasic(options.request, client, built) }
   request.endpoint = options.endpoint
+  if (options.request.auth === 'app') request.errors = aboutTheApp(definition.api.errors)
   if (options.errors) request.errors = options.errors
   if (options.expect) request.expect = options.expect
   if (options.signal) request.signal = options.signal
@@ -105,6 +106,11 @@ export function authorizedRequest<B extends DoorRequest['body']>(
 ): DoorRequest {
   const scope = scopeOf(definition, client, owner)
   return authorize(definition, { ...request, headers: request.headers ?? {} }, scope, owner)
+}
+
+/** The user's token was not asked about: refreshing it, or connecting again, would help nobody. */
+function aboutTheApp(errors: ErrorRules = {}): ErrorRules {
+  return { ...errors, classify: (answer) => (answer.status === 401 ? 'client' : errors.classify?.(answer)) }
 }
 
 function base(

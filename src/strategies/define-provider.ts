@@ -38,8 +38,11 @@ export interface RequestTemplate {
   json?: JsonTemplate
   /** Form body (`application/x-www-form-urlencoded`). */
   form?: Record<string, Template>
-  /** How this request is authenticated. Default `token`: as `api.auth` says. `client_basic`: HTTP Basic with client id and secret. */
-  auth?: 'token' | 'client_basic' | 'none'
+  /**
+   * How this request is authenticated. Default `token`: as `api.auth` says. `client_basic`: HTTP Basic with client id and secret.
+   * `app`: its headers carry a credential of the operator (`{env.NAME}`); a 401 is then about the app, not about the connection.
+   */
+  auth?: 'token' | 'client_basic' | 'app' | 'none'
 }
 
 /** Client authentication at the token endpoint (RFC 6749 §2.3.1 and what providers made of it). */
@@ -401,6 +404,8 @@ export interface ProviderDefinition {
   resources: readonly Resource[]
   /** `exclusive`: the provider keeps one live grant per account and client; a second tenant is refused. `shared`: revoking waits for the last connection of the account. */
   grant?: 'exclusive' | 'shared'
+  /** Whose a grant is. Default `key`: the account with its key parts. `account`: all connections of one account id have the same one. */
+  grantPer?: 'key' | 'account'
   /** For the guide: steps to register the app, the provider's pages (with the date read), what the backfill cannot do. */
   guide: { setup: readonly string[]; sources: readonly string[]; limits?: readonly string[] }
   /** What the provider lab (`atom-integrations/testing`) cannot read off the rest; see docs/testing.md. */

@@ -60,6 +60,7 @@ export class ApiServer {
     captures: Captures,
   ): LabGrant {
     const known: Captures = new Map(captures)
+    if (template?.auth === 'app') return this.authorizeApp(definition, client, template, incoming, known)
     if (template?.auth === 'client_basic') {
       const basic = basicOf(incoming)
       if (basic?.id !== client.clientId || basic.secret !== client.clientSecret)
@@ -77,6 +78,24 @@ export class ApiServer {
     checkAccount(definition, grant, known)
     if (grant.weak) throw new Refusal('permission', 'the key lacks a permission')
     checkHeaders({ ...definition.api.headers, ...template?.headers }, incoming)
+    return grant
+  }
+
+  /** The operator's own credential says nothing about whose data is meant: that of who was there last. */
+  private authorizeApp(
+    definition: ProviderDefinition,
+    client: LabClient,
+    template: RequestTemplate,
+    incoming: Incoming,
+    captures: Captures,
+  ): LabGrant {
+    for (const [name, value] of captures)
+      if (name.startsWith('env.') && value !== client.env[name.slice('env.'.length)])
+        throw new Refusal('client', 'invalid key')
+    checkHeaders(template.headers ?? {}, incoming)
+    const grant = this.grants.newest(definition)
+    if (!grant) throw new Refusal('permission', 'the app was removed')
+    checkAccount(definition, grant, captures)
     return grant
   }
 }

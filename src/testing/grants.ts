@@ -97,6 +97,11 @@ export class Grants {
     return found.grant
   }
 
+  /** The last grant that is still there. */
+  newest(definition: ProviderDefinition): LabGrant | undefined {
+    return [...this.all].findLast((grant) => grant.client === clientOf(definition) && !grant.revoked)
+  }
+
   /** Provider that a token was issued by. */
   providerOf(token: string): string | undefined {
     return (this.access.get(token) ?? this.refresh.get(token))?.grant.provider

@@ -14,6 +14,8 @@ const CODE_SECONDS = 60
 export interface LabClient {
   clientId: string
   clientSecret: string
+  /** Further variables of the operator. */
+  env: Readonly<Record<string, string>>
 }
 
 interface Code {

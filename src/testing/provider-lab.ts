@@ -94,6 +94,8 @@ export interface ProviderLab {
 export interface LabCredentials {
   clientId?: string
   clientSecret?: string
+  /** Variables that the definition requires beyond them. */
+  env?: Record<string, string>
   /** Set for definitions that are not in the catalogue. */
   definition?: ProviderDefinition
 }
@@ -137,6 +139,7 @@ export async function createProviderLab(options: ProviderLabOptions = {}): Promi
       client: {
         clientId: `lab-${client}-${digits(secretSeed, 8)}`,
         clientSecret: `lab-${client}-secret-${digits(secretSeed + 1, 20)}`,
+        env: sampleEnv(definition, seed),
       },
       accounts: { a: makeAccount(definition, 'a', seed), b: makeAccount(definition, 'b', seed) },
       data: new ProviderData(definition, { seed, recordsPerResource, span: { from, to } }),
@@ -167,10 +170,11 @@ export async function createProviderLab(options: ProviderLabOptions = {}): Promi
   return {
     origins: open.origins,
     credentials: Object.fromEntries(
-      [...played.values()].map(({ definition, client }) => [
+      [...played.values()].map(({ definition, client: { env, ...client } }) => [
         definition.id,
         {
           ...(definition.auth.kind !== 'api_key' && client),
+          ...(Object.keys(env).length > 0 && { env }),
           ...(!inCatalogue.has(definition) && { definition }),
         },
       ]),
@@ -246,6 +250,12 @@ function chooseDefinitions(
       )
     return definition
   })
+}
+
+/** Values of the variables that the operator has to set. */
+function sampleEnv({ id, env = [] }: ProviderDefinition, seed: number): Record<string, string> {
+  const required = env.filter((variable) => variable.required && variable.default === undefined)
+  return Object.fromEntries(required.map(({ name }) => [name, `lab-${id}-${digits(hashText(name, seed), 12)}`]))
 }
 
 function monthsBefore(time: number, months: number): number {

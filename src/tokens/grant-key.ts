@@ -8,10 +8,11 @@ import type { ProviderEntry } from './open-token.js'
  */
 export function grantKeyOf(
   { definition, client }: ProviderEntry,
-  account: Pick<ConnectedAccount, 'key'>,
+  account: Pick<ConnectedAccount, 'key'> & Partial<Pick<ConnectedAccount, 'id'>>,
 ): { grantKey: string | null; grantShared?: boolean } {
   if (!definition.grant) return { grantKey: null }
-  const parts = [definition.client?.id ?? definition.id, client.clientId, account.key]
+  const whose = definition.grantPer === 'account' ? (account.id ?? account.key) : account.key
+  const parts = [definition.client?.id ?? definition.id, client.clientId, whose]
   const grantKey = createHash('sha256').update(JSON.stringify(parts)).digest('base64url')
   return { grantKey, grantShared: definition.grant === 'shared' }
 }

@@ -29,13 +29,13 @@ afterAll(async () => {
 })
 
 function clientOf(definition: ProviderDefinition): ClientConfig {
-  const { clientId = '', clientSecret = '' } = lab.credentials[definition.id] ?? {}
+  const { clientId = '', clientSecret = '', env = {} } = lab.credentials[definition.id] ?? {}
   const fixed = (definition.params ?? []).filter((param) => param.from === 'config')
   const params = lab.params(definition.id)
   return {
     clientId,
     clientSecret,
-    env: {},
+    env,
     params: Object.fromEntries(fixed.map(({ name }) => [name, params[name] ?? ''])),
     redirectURI: REDIRECT,
     appName: 'Test',
