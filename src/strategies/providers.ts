@@ -2,6 +2,8 @@
 export { AsanaStrategy, asana } from './asana.js'
 export { CalendlyStrategy, calendly } from './calendly.js'
 export { CanvaStrategy, canva } from './canva.js'
+export { DiscordStrategy, discord } from './discord.js'
+export { ClickUpStrategy, clickup } from './clickup.js'
 export { GmailStrategy, gmail } from './gmail.js'
 export { HubSpotStrategy, hubspot } from './hubspot.js'
 export { NotionStrategy, notion } from './notion.js'
