@@ -270,8 +270,18 @@ export type TimestampFormat = 'iso8601' | 'unix' | 'unix_ms' | 'unix_100ns' | 'd
 /** How the next page is asked for. `at`: where the parameter stands; `param` is dotted inside a JSON body. */
 export type Pagination =
   | { style: 'none' }
-  /** A cursor in the answer. Ends when it is missing, empty or null, or when `more` is there and not true. */
-  | { style: 'cursor'; at: 'query' | 'json'; param: string; next: OneOrMore<Path>; more?: Path }
+  /**
+   * A cursor in the answer. Ends when it is missing, empty or null, or when `more` is there and not true. `continueURL`: further pages
+   * are asked for there, with the cursor and nothing else (Dropbox).
+   */
+  | {
+      style: 'cursor'
+      at: 'query' | 'json'
+      param: string
+      next: OneOrMore<Path>
+      more?: Path
+      continueURL?: Template
+    }
   /** The id (or another field) of the last item is the cursor. Ends on `more` false, or, without `more`, on a page shorter than `pageSize`. */
   | {
       style: 'last_item'
@@ -492,6 +502,9 @@ export function urlsOf({
       ['auth.confirm.url', auth.confirm.url],
       ['auth.exchange.url', auth.exchange.url],
     )
-  for (const resource of resources) urls.push([`resources: "${resource.name}"`, resource.request.url])
+  for (const { name, request, pagination } of resources) {
+    urls.push([`resources: "${name}"`, request.url])
+    if ('continueURL' in pagination) urls.push([`resources: "${name}": continueURL`, pagination.continueURL])
+  }
   return urls.filter((pair): pair is [string, Template] => pair[1] !== undefined)
 }

@@ -22,13 +22,15 @@ export function pageRequest(pagination: Pagination, request: RequestTemplate, st
     case 'none':
       return { request }
     case 'cursor':
-    case 'last_item':
+    case 'last_item': {
+      const further = furtherRequest(pagination, request)
       if (pagination.at === 'json' && typeof state === 'number')
-        return { request: withParam(request, 'json', pagination.param, state) }
+        return { request: withParam(further, 'json', pagination.param, state) }
       return {
-        request: withParam(request, pagination.at, pagination.param, `{${CURSOR}}`),
+        request: withParam(further, pagination.at, pagination.param, `{${CURSOR}}`),
         extra: { [CURSOR]: String(state) },
       }
+    }
     case 'offset':
     case 'page':
       return { request: withParam(request, pagination.at, pagination.param, Number(state)) }
@@ -41,6 +43,13 @@ export function pageRequest(pagination: Pagination, request: RequestTemplate, st
     case 'custom':
       return { request: pagination.apply(request, state) }
   }
+}
+
+/** What the cursor of a further page is put into: the first request, or one at an address of its own. */
+export function furtherRequest(pagination: Pagination, request: RequestTemplate): RequestTemplate {
+  if (!('continueURL' in pagination) || pagination.continueURL === undefined) return request
+  const { query: _, json: __, ...rest } = request
+  return { ...rest, url: pagination.continueURL }
 }
 
 function firstPage(pagination: Pagination, request: RequestTemplate): RequestTemplate {

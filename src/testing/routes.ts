@@ -1,4 +1,5 @@
 import type { ProviderDefinition, RequestTemplate, Resource } from '../strategies/define-provider.js'
+import { furtherRequest } from '../sync/pagination.js'
 import { sampleParams } from './accounts.js'
 import type { LabEndpoint } from './faults.js'
 import type { LabAnswer } from './lab-hints.js'
@@ -51,8 +52,12 @@ export function routesOf(definition: ProviderDefinition): Route[] {
   add('identity', identity.request)
   for (const answer of definition.lab?.answers ?? [])
     add('identity', { method: answer.method as RequestTemplate['method'], url: answer.url }, { answer })
-  for (const resource of definition.resources)
-    add('api', resource.request, { resource, ignore: paginationParams(resource.pagination) })
+  for (const resource of definition.resources) {
+    const more = { resource, ignore: paginationParams(resource.pagination) }
+    add('api', resource.request, more)
+    const further = furtherRequest(resource.pagination, resource.request)
+    if (further !== resource.request) add('api', further, more)
+  }
   return routes
 }
 

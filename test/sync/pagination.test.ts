@@ -19,6 +19,22 @@ describe('pageRequest', () => {
     })
   })
 
+  it('asks for further pages where the definition says so, with the cursor alone', () => {
+    const pagination: Pagination = {
+      style: 'cursor',
+      at: 'json',
+      param: 'cursor',
+      next: 'cursor',
+      continueURL: 'https://api.example.com/items/continue',
+    }
+    const first = { method: 'POST', url: 'https://api.example.com/items', json: { limit: 5 } } as const
+    expect(pageRequest(pagination, first, undefined)).toEqual({ request: first })
+    expect(pageRequest(pagination, first, 'a')).toEqual({
+      request: { method: 'POST', url: 'https://api.example.com/items/continue', json: { cursor: '{page_cursor}' } },
+      extra: { page_cursor: 'a' },
+    })
+  })
+
   it('puts a cursor into a JSON body at its place and leaves the template alone', () => {
     const json = { query: 'q', variables: { first: 50 } }
     const pagination: Pagination = { style: 'cursor', at: 'json', param: 'variables.after', next: 'next' }
