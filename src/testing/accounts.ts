@@ -31,7 +31,10 @@ export function sampleParams(
   for (const param of definition.params ?? []) {
     const given = definition.lab?.params?.[param.name]
     if (param.optional && given === undefined) continue
-    params[param.name] = given ?? sampleParam(definition, param, hashText(`${definition.id} ${account?.key}`, seed))
+    // What the callback names is the account, where its id can be that (QuickBooks' company).
+    const own = param.from === 'callback' && account && param.pattern.test(account.id) ? account.id : undefined
+    params[param.name] =
+      given ?? own ?? sampleParam(definition, param, hashText(`${definition.id} ${account?.key}`, seed))
   }
   return { ...params, ...definition.derive?.(params) }
 }
