@@ -98,18 +98,23 @@ export const googleErrors: ErrorRules = {
     forbidden: 'permission',
     insufficientFilePermissions: 'permission',
     PERMISSION_DENIED: 'permission',
+    appNotAuthorizedToFile: 'permission',
+    // A sync token that is too old, or does not fit the other parameters.
+    fullSyncRequired: 'cursor_expired',
+    updatedMinTooLongAgo: 'cursor_expired',
     notFound: 'not_found',
     NOT_FOUND: 'not_found',
     backendError: 'unavailable',
     internalError: 'unavailable',
     UNAVAILABLE: 'unavailable',
   },
-  classify: ({ body }) =>
-    hasReason(body, 'ACCESS_TOKEN_SCOPE_INSUFFICIENT')
-      ? 'scope'
-      : hasReason(body, 'SERVICE_DISABLED')
-        ? 'client'
-        : undefined,
+  classify: ({ status, body }) => {
+    if (hasReason(body, 'ACCESS_TOKEN_SCOPE_INSUFFICIENT')) return 'scope'
+    if (hasReason(body, 'SERVICE_DISABLED')) return 'client'
+    // A page token that ended has no reason of its own; some APIs name the parameter, some say it in the message only.
+    const said = `${pick(body, 'error.errors.0.location')} ${pick(body, 'error.message')}`
+    return status === 400 && /\bpage[ _]?token\b/i.test(said) ? 'cursor_expired' : undefined
+  },
   // No dependable header; the message of a refusal can name the time: "Retry after 2026-11-20T10:00:00.000Z".
   retryAfterSeconds: ({ body }) => {
     const time = /retry after ([0-9T:.Z+-]+)/i.exec(String(pick(body, 'error.message')))?.[1]
