@@ -93,11 +93,12 @@ export interface ReaderOptions {
 /** After so many restarts that brought nothing new, the provider's cursors end faster than a page can be read. */
 const MAX_RESTARTS = 5
 const SECOND = 1_000
+const DAY_MS = 86_400_000
 /** What a window's start is cut to when it is written into a request. */
 const CUT_MS: Readonly<Record<string, number>> = {
   unix_ms: 1,
-  date: 86_400_000,
-  next_date: 86_400_000,
+  date: DAY_MS,
+  next_date: DAY_MS,
   date_time_minutes: 60_000,
 }
 
@@ -173,8 +174,8 @@ async function* readQueries(
 ): AsyncGenerator<QueriedPage> {
   const { resource, window } = options
   const overlap = (resource.overlapSeconds ?? 0) * SECOND
-  const slices = sliceWindow(window, resource.sliceDays)
   const cutMs = cutOf(resource)
+  const slices = sliceWindow(window, resource.sliceDays, cutMs === DAY_MS)
   let query: QueryState = from ?? { slice: 0, items: 0, counted: 0, restarts: 0 }
   /** Records of the page before that a restarted query reads, and would count, again. */
   let takeBack = 0

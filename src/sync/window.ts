@@ -31,10 +31,22 @@ export function monthsBefore(at: number, months: number): number {
   return first + (Math.min(date.getUTCDate(), days) - 1) * DAY + timeOfDay
 }
 
-/** The window in pieces of at most `days`, oldest first, without gaps; each begins where the one before ends. */
-export function sliceWindow({ from, to }: Window, days: number | undefined): Window[] {
+/**
+ * The window in pieces of at most `days`, oldest first, without gaps; each begins where the one before ends.
+ *
+ * @param wholeDays - Requests name days only: pieces begin at midnight (UTC) and end before it, so that no day is asked for twice.
+ */
+export function sliceWindow({ from, to }: Window, days: number | undefined, wholeDays = false): Window[] {
   if (days === undefined || to - from <= days * DAY) return [{ from, to }]
   const slices: Window[] = []
+  if (wholeDays) {
+    for (let start = from; start <= to; ) {
+      const next = (Math.floor(start / DAY) + days) * DAY
+      slices.push({ from: start, to: Math.min(to, next - 1) })
+      start = next
+    }
+    return slices
+  }
   for (let start = from; start < to; start += days * DAY)
     slices.push({ from: start, to: Math.min(to, start + days * DAY) })
   return slices

@@ -56,6 +56,24 @@ describe('sliceWindow', () => {
       }),
     )
   })
+
+  it('names every day of the window once where requests name days', () => {
+    const day = (time: number) => Math.floor(time / 86_400_000)
+    fc.assert(
+      fc.property(times, fc.integer({ min: 1, max: 400 }), fc.integer({ min: 1, max: 90 }), (from, length, days) => {
+        const to = from + length * 3_600_000 * 7
+        const slices = sliceWindow({ from, to }, days, true)
+        expect(slices[0]?.from).toBe(from)
+        expect(slices.at(-1)?.to).toBe(to)
+        for (const [index, slice] of slices.entries()) {
+          expect(slice.to).toBeGreaterThanOrEqual(slice.from)
+          if (slices.length > 1) expect(day(slice.to) - day(slice.from)).toBeLessThan(days)
+          const before = slices[index - 1]
+          if (before) expect([slice.from, day(slice.from)]).toEqual([before.to + 1, day(before.to) + 1])
+        }
+      }),
+    )
+  })
 })
 
 describe('parseTimestamp', () => {
