@@ -1,0 +1,190 @@
+import type { ErrorRules } from '../provider-http/errors.js'
+import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { strategyClass } from './strategy.js'
+import { pick } from './template.js'
+
+const errors: ErrorRules = {
+  code: ['error'],
+  codes: {
+    // Said of a token that was refreshed elsewhere too ("Token was revoked"): the refresh tells the truth.
+    invalid_token: 'expired',
+    insufficient_scope: 'scope',
+  },
+  classify: ({ status, body }) => {
+    const message = String(pick(body, ['message', 'error_description']) ?? '')
+    return status === 403 && /account (has been|is) (blocked|deactivated)|pending approval/i.test(message)
+      ? 'account_gone'
+      : undefined
+  },
+}
+
+const get = (path: string, query: RequestTemplate['query']): RequestTemplate => ({
+  method: 'GET',
+  url: `{base_url}/api/v4/${path}`,
+  query: { ...query, per_page: '100' },
+})
+const pages = { style: 'link_header' } as const
+
+/** Issues and merge requests of a project, by their change; pages end at 50,000 rows of one query. */
+function changes(name: 'issues' | 'merge_requests', limits: string): Resource {
+  return {
+    name,
+    parent: 'projects',
+    request: get(`projects/{parent.id}/${name}`, {
+      state: 'all',
+      scope: 'all',
+      updated_after: '{since.iso8601}',
+      order_by: 'updated_at',
+      sort: 'asc',
+    }),
+    pagination: pages,
+    items: '',
+    id: 'id',
+    timestamp: { path: 'updated_at', format: 'iso8601' },
+    filter: 'server',
+    order: 'asc',
+    restartAfter: { items: 50_000 },
+    skipParentOn: ['not_found'],
+    limits,
+  }
+}
+
+// No `scopes` per resource: an application with the scope `api` is granted that one alone, and it includes `read_api`.
+const resources: readonly Resource[] = [
+  {
+    name: 'projects',
+    request: get('projects', {
+      membership: 'true',
+      simple: 'true',
+      last_activity_after: '{since.iso8601}',
+      pagination: 'keyset',
+      order_by: 'id',
+      sort: 'asc',
+    }),
+    pagination: pages,
+    items: '',
+    id: 'id',
+    timestamp: { path: 'last_activity_at', format: 'iso8601' },
+    filter: 'server',
+    // The time is moved on once an hour at most.
+    overlapSeconds: 3600,
+    rateLimit: { requests: 2000, perSeconds: 600 },
+    limits:
+      'Projects with activity in the window that the person is a member of. Those of groups with single sign-on are missing without a session there.',
+  },
+  changes('merge_requests', 'Comments, approvals and changed files are not read.'),
+  changes('issues', 'Comments are not read.'),
+  {
+    name: 'commits',
+    parent: 'projects',
+    request: get('projects/{parent.id}/repository/commits', { since: '{since.iso8601}', all: 'true' }),
+    pagination: pages,
+    items: '',
+    // Forks have the same commits.
+    id: ['parent:id', 'id'],
+    timestamp: { path: 'committed_date', format: 'iso8601' },
+    filter: 'server',
+    // An empty repository is not found.
+    skipParentOn: ['not_found'],
+  },
+]
+
+/**
+ * GitLab: OAuth 2.0 authorization code with PKCE, at gitlab.com or at an instance of one's own.
+ *
+ * Every instance has its own applications, so the instance belongs to the client and is the operator's to set: a user who could name
+ * one would have the client's secret sent there. Access tokens live 7200 seconds; a refresh ends both tokens at once, and has to repeat
+ * the redirect URI. Each consent makes a pair of its own.
+ *
+ * @see {@link https://docs.gitlab.com/integration/oauth_provider/ | GitLab, OAuth provider} (read 2026-11-20)
+ * @see {@link https://docs.gitlab.com/api/merge_requests/ | GitLab, merge requests} (read 2026-11-20)
+ * @see {@link https://docs.gitlab.com/user/gitlab_com/rate_limits/ | GitLab.com, rate limits} (read 2026-11-20)
+ */
+export const gitlab = defineProvider({
+  id: 'gitlab',
+  name: 'GitLab',
+  category: 'code',
+  params: [
+    {
+      name: 'base_url',
+      label: 'Address of the instance',
+      pattern: /^https:\/\/[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{2,5})?(\/[A-Za-z0-9._-]+)*$/,
+      hint: 'The address of the GitLab instance where the application is registered: https, with its path if it has one, without a slash at the end.',
+      from: 'config',
+      env: 'GITLAB_BASE_URL',
+      default: 'https://gitlab.com',
+    },
+  ],
+  auth: {
+    kind: 'oauth2',
+    authorizationURL: '{base_url}/oauth/authorize',
+    tokenURL: '{base_url}/oauth/token',
+    clientAuth: 'body',
+    pkce: 'always',
+    scopes: [
+      { scope: 'read_user', why: 'who connected' },
+      { scope: 'read_api', why: 'projects, merge requests, issues and commits' },
+    ],
+    refreshParams: { redirect_uri: '{redirect_uri}' },
+    refreshToken: 'rotating',
+    accessTokenSeconds: 7200,
+    tokens: {
+      default: {
+        accessToken: 'access_token',
+        refreshToken: 'refresh_token',
+        expiresIn: 'expires_in',
+        scope: 'scope',
+      },
+    },
+    revocation: {
+      method: 'POST',
+      url: '{base_url}/oauth/revoke',
+      form: { client_id: '{client_id}', client_secret: '{client_secret}', token: '{token}' },
+      auth: 'none',
+      token: 'access',
+    },
+  },
+  identity: {
+    request: { method: 'GET', url: '{base_url}/api/v4/user' },
+    accountId: 'id',
+    accountName: 'username',
+    email: 'email',
+  },
+  api: {
+    baseURL: '{base_url}/api/v4',
+    errors,
+    // That of gitlab.com; other instances say when it is enough.
+    rateLimit: { requests: 2000, perSeconds: 60 },
+  },
+  resources,
+  guide: {
+    setup: [
+      'On the instance open the avatar, Edit profile, Applications (or the settings of a group, or the Admin area for the whole instance).',
+      'Add a new application: a name, the redirect URI, Confidential ticked, and the scopes read_user and read_api.',
+      'Copy the application ID into GITLAB_CLIENT_ID and the secret into GITLAB_CLIENT_SECRET; the secret is shown once.',
+      'For an instance of your own set GITLAB_BASE_URL to its address; an application of gitlab.com does not work there.',
+    ],
+    sources: [
+      'https://docs.gitlab.com/integration/oauth_provider/ (read 2026-11-20)',
+      'https://docs.gitlab.com/api/projects/ (read 2026-11-20)',
+      'https://docs.gitlab.com/api/merge_requests/ (read 2026-11-20)',
+      'https://docs.gitlab.com/api/issues/ (read 2026-11-20)',
+      'https://docs.gitlab.com/api/commits/ (read 2026-11-20)',
+      'https://docs.gitlab.com/user/gitlab_com/rate_limits/ (read 2026-11-20)',
+    ],
+    limits: [
+      'One instance, which users cannot change. A second one is a definition of your own: this one with another id, and base_url in its params.',
+      'Only projects that the person is a member of, with activity in the window.',
+      'Comments and changed files are not read.',
+      'An instance must be reachable from the internet: addresses of private networks are refused.',
+    ],
+  },
+  deviations: {
+    'env.GITLAB_BASE_URL':
+      'Extra variable: the instance is set by the operator, as the client secret goes there (the sheet asks the user and warns of it).',
+    'backfill.commits.id': 'Forks hold the same commits: project and sha.',
+  },
+})
+
+/** GitLab for Passport apps. */
+export class GitLabStrategy extends strategyClass(gitlab) {}
