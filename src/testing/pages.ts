@@ -49,7 +49,7 @@ export function page(
   const { pagination } = resource
   const hint = data.definition.lab?.pages?.[resource.name]
   const position: Position = {
-    offset: readOffset(pagination, incoming, hint, (field, value) => {
+    offset: readOffset(resource, incoming, hint, (field, value) => {
       const index = findByField(series, low, high, field, value)
       return index === undefined ? undefined : positionOf(index) + 1
     }),
@@ -148,7 +148,7 @@ export function paginationParams(pagination: Pagination): Set<string> {
 }
 
 function readOffset(
-  pagination: Pagination,
+  { pagination, request }: Resource,
   incoming: Incoming,
   hint: LabPages | undefined,
   find: (field: string, value: string) => number | undefined,
@@ -161,8 +161,12 @@ function readOffset(
     case 'link_header':
     case 'next_url':
       return decodeCursor(readParam('query', LINK_PARAM[pagination.style], incoming))
-    case 'cursor':
-      return decodeCursor(readParam(pagination.at, pagination.param, incoming))
+    case 'cursor': {
+      const cursor = readParam(pagination.at, pagination.param, incoming)
+      // A feed begins at a token that another answer gave (Google Drive's changes).
+      const begins = pick(pagination.at === 'query' ? request.query : request.json, pagination.param) !== undefined
+      return begins && offsetIn(cursor) === undefined ? 0 : decodeCursor(cursor)
+    }
   }
   const value = readParam(pagination.at, pagination.param, incoming)
   if (value === undefined) return 0
@@ -181,9 +185,12 @@ function readOffset(
 function encodeCursor(offset: number): string {
   return Buffer.from(`lab:${offset}`).toString('base64url')
 }
+function offsetIn(cursor = ''): string | undefined {
+  return /^lab:(\d+)$/.exec(Buffer.from(cursor, 'base64url').toString())?.[1]
+}
 function decodeCursor(cursor: string | undefined): number {
   if (cursor === undefined) return 0
-  const offset = /^lab:(\d+)$/.exec(Buffer.from(cursor, 'base64url').toString())?.[1]
+  const offset = offsetIn(cursor)
   if (offset === undefined) throw new BadPage(`invalid start_cursor "${cursor.slice(0, 40)}"`)
   return Number(offset)
 }

@@ -79,9 +79,7 @@ export class ProviderData {
     return resource.items === '' && resource.pagination.style === 'none' && /^\{\+?parent\.[^{}]+\}$/.test(last)
   }
 
-  /**
-   * The parent that a request's `{parent.…}` values name; `undefined` where there is none such.
-   */
+  /** The parent that a request's `{parent.…}` values name, or the only one; `undefined` where there is none such. */
   findParent(resource: Resource, captures: ReadonlyMap<string, string>): Node | undefined {
     const parentName = resource.parent as string
     const named = [...captures].filter(([name]) => name.startsWith('parent.'))
@@ -90,7 +88,11 @@ export class ProviderData {
       return { up: levels - 1, path: name.slice('parent.'.length * levels), value }
     })
     const first = wanted.find(({ up }) => up === 0) ?? wanted[0]
-    if (!first) return undefined
+    if (!first) {
+      // A page token stands for its parent (Google Drive's changes).
+      const [only, ...others] = this.parentsOf(resource)
+      return others.length === 0 ? only : undefined
+    }
     return [...this.rootsOf(resource), ...this.lookup(parentName, first)].find((node) =>
       wanted.every(({ up, path, value }) => {
         let at: Node | undefined = node
