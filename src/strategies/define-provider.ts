@@ -272,7 +272,7 @@ export type Pagination =
   | { style: 'none' }
   /**
    * A cursor in the answer. Ends when it is missing, empty or null, or when `more` is there and not true. `continueURL`: further pages
-   * are asked for there, with the cursor and nothing else (Dropbox).
+   * are asked for there, with the cursor and nothing else (Dropbox). `continueJSON`: they are asked for with this body and the cursor (monday.com).
    */
   | {
       style: 'cursor'
@@ -281,6 +281,7 @@ export type Pagination =
       next: OneOrMore<Path>
       more?: Path
       continueURL?: Template
+      continueJSON?: JsonTemplate
     }
   /** The id (or another field) of the last item is the cursor. Ends on `more` false, or, without `more`, on a page shorter than `pageSize`. */
   | {

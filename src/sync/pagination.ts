@@ -45,11 +45,14 @@ export function pageRequest(pagination: Pagination, request: RequestTemplate, st
   }
 }
 
-/** What the cursor of a further page is put into: the first request, or one at an address of its own. */
+/** What the cursor of a further page is put into: the first request, or one at an address or with a body of its own. */
 export function furtherRequest(pagination: Pagination, request: RequestTemplate): RequestTemplate {
-  if (!('continueURL' in pagination) || pagination.continueURL === undefined) return request
+  if (pagination.style !== 'cursor') return request
+  const { continueURL, continueJSON } = pagination
+  const body = continueJSON !== undefined && { json: continueJSON }
+  if (continueURL === undefined) return body ? { ...request, ...body } : request
   const { query: _, json: __, ...rest } = request
-  return { ...rest, url: pagination.continueURL }
+  return { ...rest, url: continueURL, ...body }
 }
 
 function firstPage(pagination: Pagination, request: RequestTemplate): RequestTemplate {

@@ -35,6 +35,22 @@ describe('pageRequest', () => {
     })
   })
 
+  it('asks for further pages with a body of their own where the definition has one', () => {
+    const pagination: Pagination = {
+      style: 'cursor',
+      at: 'json',
+      param: 'variables.cursor',
+      next: 'cursor',
+      continueJSON: { query: 'more', variables: { id: '{parent.id}' } },
+    }
+    const first = { method: 'POST', url: 'https://api.example.com/', json: { query: 'first', variables: {} } } as const
+    expect(pageRequest(pagination, first, undefined)).toEqual({ request: first })
+    expect(pageRequest(pagination, first, 'a').request).toEqual({
+      ...first,
+      json: { query: 'more', variables: { id: '{parent.id}', cursor: '{page_cursor}' } },
+    })
+  })
+
   it('puts a cursor into a JSON body at its place and leaves the template alone', () => {
     const json = { query: 'q', variables: { first: 50 } }
     const pagination: Pagination = { style: 'cursor', at: 'json', param: 'variables.after', next: 'next' }
