@@ -176,7 +176,7 @@ export const gitlab = defineProvider({
       'One instance, which users cannot change. A second one is a definition of your own: this one with another id, and base_url in its params.',
       'Only projects that the person is a member of, with activity in the window.',
       'Comments and changed files are not read.',
-      'An instance must be reachable from the internet: addresses of private networks are refused.',
+      'An instance at a private address is refused unless the option origins names where it is reached.',
     ],
   },
   deviations: {
