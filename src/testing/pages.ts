@@ -53,7 +53,7 @@ export function page(
       const index = findByField(series, low, high, field, value)
       return index === undefined ? undefined : positionOf(index) + 1
     }),
-    size: pageSize(pagination, resource, incoming, total),
+    size: pageSize(pagination, resource, incoming, total, hint),
   }
   const most = resource.restartAfter?.items
   if (most !== undefined && position.offset >= most) throw new BadPage(`not more than ${most} results of one query`)
@@ -211,7 +211,13 @@ function askedSize(incoming: Incoming, otherwise: number): number {
   return visit(incoming.json) ?? otherwise
 }
 
-function pageSize(pagination: Pagination, resource: Resource, incoming: Incoming, total: number): number {
+function pageSize(
+  pagination: Pagination,
+  resource: Resource,
+  incoming: Incoming,
+  total: number,
+  hint: LabPages | undefined,
+): number {
   if (pagination.style === 'none') return Number.POSITIVE_INFINITY
   const declared = 'pageSize' in pagination ? pagination.pageSize : undefined
   const asked = askedSize(incoming, declared ?? DEFAULT_PAGE)
@@ -219,7 +225,9 @@ function pageSize(pagination: Pagination, resource: Resource, incoming: Incoming
   const promised =
     pagination.style === 'page' ||
     pagination.style === 'offset' ||
-    (pagination.style === 'last_item' && pagination.more === undefined)
+    (pagination.style === 'last_item' && pagination.more === undefined) ||
+    // Nothing says how it goes on but a full page (SendGrid's messages).
+    (pagination.style === 'custom' && hint === undefined)
   if (promised || resource.restartAfter?.items !== undefined) return asked
   return Math.min(asked, Math.max(SMALLEST_CUT, Math.ceil(total / LEAST_PAGES)))
 }

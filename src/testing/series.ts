@@ -14,6 +14,8 @@ const DAY_MS = 86_400_000
 const GAP_MS = 4 * DAY_MS
 /** So many items has a list that other resources are read for (channels, boards), so that their requests stay few. */
 const MOST_PARENTS = 6
+/** Items before the window lie in so many days. */
+const OLDER_DAYS = 20
 
 /** An item, with the ones above it. */
 export interface Node {
@@ -206,8 +208,6 @@ export class ProviderData {
 
   private makeSeries(resource: Resource, parent: Node | undefined): Series {
     const { span, seed } = this.options
-    const { count, older } = this.size(resource, parent)
-    const inWindow = count - older
     const overlap = (resource.overlapSeconds ?? 0) * 1000
     // Replies come after what they reply to; a list of channels says nothing about when their messages were written.
     const since =
@@ -215,16 +215,24 @@ export class ProviderData {
     const until = Math.max(span.to - 10 * 60_000, since + 1)
     const olderUntil = span.from - GAP_MS - overlap
     const single = this.isSingle(resource)
+    const size = this.size(resource, parent)
+    const daily = isPerDay(resource)
+    const older = daily ? Math.min(size.older, OLDER_DAYS) : size.older
+    const inWindow = Math.min(
+      size.count - size.older,
+      daily ? Math.floor((until - since) / DAY_MS) : Number.POSITIVE_INFINITY,
+    )
+    const count = older + inWindow
     const listSeed = hashText(`${this.definition.id} ${resource.name} ${pathOf(parent)}`, seed)
 
     const timeOf = (index: number): number => {
       if (single && parent) return parent.time
       const [begin, length, slots, slot] =
         index < older
-          ? [olderUntil - 20 * DAY_MS, 20 * DAY_MS, older, index]
+          ? [olderUntil - OLDER_DAYS * DAY_MS, OLDER_DAYS * DAY_MS, older, index]
           : [since, until - since, inWindow, index - older]
-      // Somewhere in its own slot: in order, and not regular.
-      const jitter = mix(listSeed, index) / 2 ** 32
+      // Somewhere in its own slot: in order, and not regular. Where the day is the id, no two on one day.
+      const jitter = daily ? 0 : mix(listSeed, index) / 2 ** 32
       return Math.floor(begin + (length * (slot + jitter)) / slots)
     }
     const from = (time: number): number => {
@@ -328,6 +336,11 @@ export class ProviderData {
     }
     return [...fields]
   }
+}
+
+/** Whether the id is the day, as that of a day's statistics is. */
+function isPerDay({ id, timestamp }: Resource): boolean {
+  return timestamp?.format === 'date' && list(id).every((path) => list(timestamp.path).includes(path))
 }
 
 function lastSegmentField(resource: Resource): string | undefined {
