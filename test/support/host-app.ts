@@ -94,11 +94,12 @@ export class Browser {
 }
 
 /**
+ * @param options - Beyond those of a host with the lab; a function where they depend on it.
  * @param setUp - Further middleware before the library, such as a body parser.
  * @param providers - Default: the whole catalogue.
  */
 export async function startHost(
-  options: Partial<AtomOptions> = {},
+  options: Partial<AtomOptions> | ((lab: ProviderLab) => Promise<Partial<AtomOptions>>) = {},
   setUp?: (app: Express) => void,
   providers?: ProviderLabOptions['providers'],
 ): Promise<Host> {
@@ -122,7 +123,7 @@ export async function startHost(
     origins: lab.origins,
     sync: false,
     logger: { info: write, warn: write, error: write },
-    ...options,
+    ...(typeof options === 'function' ? await options(lab) : options),
   })
   await integrations.ready()
   const app = express()
