@@ -30,9 +30,7 @@ const refusedTokens: readonly [RegExp, FaultKind][] = [
 const tokenErrors: ErrorRules = {
   code: ['err', 'message'],
   classify: ({ status, body }) =>
-    [400, 401, 403].includes(status)
-      ? refusedTokens.find(([pattern]) => pattern.test(textOf(body)))?.[1]
-      : undefined,
+    [400, 401, 403].includes(status) ? refusedTokens.find(([pattern]) => pattern.test(textOf(body)))?.[1] : undefined,
 }
 
 const get = (path: string, query?: RequestTemplate['query']): RequestTemplate => ({
