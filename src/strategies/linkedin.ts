@@ -328,7 +328,7 @@ export const linkedin = defineProvider({
   },
   resources,
   lab: {
-    answers: [{ ...USERINFO, body: ({ id, name, email }) => ({ sub: id, name, email, email_verified: true }) }],
+    answers: [{ method: 'GET', url: USERINFO.url, body: ({ id, name, email }) => ({ sub: id, name, email, email_verified: true }) }],
     items: {
       organizations: ({ index }) => ({
         organization: `urn:li:organization:${1000 + index}`,
