@@ -210,6 +210,8 @@ export interface Identity {
    * identity body; `token:` before a path reads the token answer.
    */
   keyParts?: readonly Path[]
+  /** The account id is unique over all hosts of the provider: an account that moves to another host (Salesforce) stays the same one. */
+  uniqueAcrossHosts?: boolean
   /** Kept for later requests: name in `params` → path. */
   params?: Record<string, Path>
   /**
@@ -234,6 +236,8 @@ export interface Identity {
 export interface Choices {
   request: RequestTemplate
   items: Path
+  /** Instead of `items`: for answers whose items need unfolding, or further calls for their names (WhatsApp). */
+  toItems?: (body: unknown, call: Call) => Promise<unknown[]>
   /** Only items for which this is true; the second argument is the token answer. */
   itemFilter?: (item: Record<string, unknown>, token: unknown) => boolean
   id: Path

@@ -92,9 +92,10 @@ export async function identify(
 /** Issuer + account (+ person). The issuer counts only where one definition has many (a self-managed host, a data centre, a shop). */
 function accountKey(definition: ProviderDefinition, client: ClientConfig, grant: Grant, parts: string[]): string {
   const template = definition.api.baseURL
-  const issuer = template.includes('{')
-    ? new URL(fill(template, scopeOf(definition, client, { params: grant.params }))).origin
-    : ''
+  const issuer =
+    template.includes('{') && !definition.identity.uniqueAcrossHosts
+      ? new URL(fill(template, scopeOf(definition, client, { params: grant.params }))).origin
+      : ''
   const key = [issuer, ...parts].map((part) => encodeURIComponent(part)).join('|')
   // Some ids are long, and the key is an index.
   return key.length <= 200 ? key : createHash('sha256').update(key).digest('base64url')

@@ -159,6 +159,8 @@ export const salesforce = defineProvider({
     email: 'email',
     // The token sees what its person may see: a colleague in the same organisation is another connection.
     keyParts: ['user_id'],
+    // An organisation can move to another instance.
+    uniqueAcrossHosts: true,
   },
   api: {
     baseURL: '{instance_url}/services/data/v66.0',

@@ -45,7 +45,16 @@ const described: Readonly<Record<string, Described>> = {
       ],
     ],
   },
-  jira: { file: 'jira.yaml', adjust: (url) => url.replace(/^\/ex\/jira\/[^/]+/, '') },
+  jira: {
+    file: 'jira.yaml',
+    adjust: (url) => url.replace(/^\/ex\/jira\/[^/]+/, ''),
+    explained: [
+      [
+        /^\/oauth\/token\/accessible-resources: no path/,
+        'The list of sites belongs to Atlassian accounts, not to Jira.',
+      ],
+    ],
+  },
   linear: { file: 'linear.graphql' },
   notion: {
     file: 'notion.json',
