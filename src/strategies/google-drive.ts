@@ -1,3 +1,4 @@
+import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type Resource } from './define-provider.js'
 import { googleClient, googleErrors, googleIdentity, googleOAuth, googleSetup, googleSources } from './google.js'
 import { strategyClass } from './strategy.js'
@@ -15,6 +16,22 @@ const fileFields =
   'id,name,mimeType,createdTime,modifiedTime,owners(displayName,emailAddress),lastModifyingUser(displayName,emailAddress),parents,driveId,size,webViewLink,trashed'
 const changedFileFields =
   'id,name,mimeType,modifiedTime,trashed,lastModifyingUser(displayName,emailAddress),webViewLink'
+
+const errors: ErrorRules = {
+  ...googleErrors,
+  // The Activity API is one of its own: where the operator did not enable it, that resource is passed over and the rest is read.
+  classify: (answer) => {
+    const details = pick(answer.body, 'error.details')
+    const noActivity =
+      Array.isArray(details) &&
+      details.some(
+        (detail) =>
+          pick(detail, 'reason') === 'SERVICE_DISABLED' &&
+          pick(detail, 'metadata.service') === 'driveactivity.googleapis.com',
+      )
+    return noActivity ? 'permission' : googleErrors.classify?.(answer)
+  },
+}
 
 /** Activities have no id: when, what and to what. */
 function activityId(activity: unknown): string | undefined {
@@ -134,7 +151,7 @@ export const googleDrive = defineProvider({
   identity: googleIdentity,
   api: {
     baseURL: API,
-    errors: googleErrors,
+    errors,
     // 325,000 units a minute and user; what one call costs was not found, so this stays far below.
     rateLimit: { requests: 10, perSeconds: 1 },
   },

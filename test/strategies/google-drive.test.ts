@@ -6,8 +6,13 @@ import { refusal } from './refusal.js'
 const error = (code: number, reason: string, more: object = {}) => ({
   error: { code, message: 'No.', errors: [{ domain: 'global', reason, message: 'No.', ...more }] },
 })
-const rpcError = (code: number, status: string, reason?: string) => ({
-  error: { code, message: 'No.', status, ...(reason && { details: [{ '@type': 'x', reason }] }) },
+const rpcError = (code: number, status: string, reason?: string, service = 'drive.googleapis.com') => ({
+  error: {
+    code,
+    message: 'No.',
+    status,
+    ...(reason && { details: [{ '@type': 'x', reason, domain: 'googleapis.com', metadata: { service } }] }),
+  },
 })
 
 describe("Google Drive's refusals", () => {
@@ -26,6 +31,8 @@ describe("Google Drive's refusals", () => {
     [401, rpcError(401, 'UNAUTHENTICATED'), 'expired'],
     [403, rpcError(403, 'PERMISSION_DENIED', 'ACCESS_TOKEN_SCOPE_INSUFFICIENT'), 'scope'],
     [403, rpcError(403, 'PERMISSION_DENIED', 'SERVICE_DISABLED'), 'client'],
+    // Not enabled beside Drive's own: only the activity is missing.
+    [403, rpcError(403, 'PERMISSION_DENIED', 'SERVICE_DISABLED', 'driveactivity.googleapis.com'), 'permission'],
     [429, rpcError(429, 'RESOURCE_EXHAUSTED', 'RATE_LIMIT_EXCEEDED'), 'rate_limited'],
   ])('with status %i and %j mean %s', async (status, body, fault) => {
     expect(await refusal(googleDrive.api.errors, { status, body })).toMatchObject({ fault })
