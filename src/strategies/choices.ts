@@ -1,6 +1,6 @@
 import { IntegrationError } from '../errors.js'
 import { callProvider } from './call.js'
-import type { ProviderDefinition } from './define-provider.js'
+import type { Call, ProviderDefinition } from './define-provider.js'
 import type { FlowContext } from './flow.js'
 import type { ConnectedAccount, Grant } from './grant.js'
 import { identify, pickParams } from './identify.js'
@@ -70,13 +70,12 @@ export async function choose(
 
 async function listChoices({ http, definition, client }: FlowContext, grant: Grant, token: unknown): Promise<Choice[]> {
   const { choices } = definition as ProviderDefinition & { choices: NonNullable<ProviderDefinition['choices']> }
-  const { body } = await callProvider(http, definition, client, {
-    request: choices.request,
-    endpoint: 'identity',
-    params: grant.params,
-    credential: Object.values(grant.tokens)[0] as Grant['tokens'][string],
-  })
-  const listed = pick(body, choices.items)
+  const credential = Object.values(grant.tokens)[0] as Grant['tokens'][string]
+  const call: Call = async (request) =>
+    (await callProvider(http, definition, client, { request, endpoint: 'identity', params: grant.params, credential }))
+      .body
+  const body = await call(choices.request)
+  const listed = choices.toItems ? await choices.toItems(body, call) : pick(body, choices.items)
   const found = new Map<string, Choice>()
   for (const item of Array.isArray(listed) ? listed : []) {
     const id = pickString(item, choices.id)

@@ -22,11 +22,11 @@ export class ApiServer {
   answer(
     definition: ProviderDefinition,
     client: LabClient,
-    hint: LabAnswer,
+    { template, hint }: { template: RequestTemplate; hint: LabAnswer },
     incoming: Incoming,
     captures: Captures,
   ): Answer {
-    const grant = this.authorize(definition, client, undefined, incoming, captures)
+    const grant = this.authorize(definition, client, template, incoming, captures)
     return { status: 200, body: hint.body(grant.account) }
   }
 
@@ -92,6 +92,7 @@ export class ApiServer {
     for (const [name, value] of captures)
       if (name.startsWith('env.') && value !== client.env[name.slice('env.'.length)])
         throw new Refusal('client', 'invalid key')
+    checkClientValues(captures, client)
     checkHeaders(template.headers ?? {}, incoming)
     const grant = this.grants.newest(definition)
     if (!grant) throw new Refusal('permission', 'the app was removed')

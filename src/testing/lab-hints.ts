@@ -48,6 +48,9 @@ export interface LabAnswer {
   method: string
   /** Template, as in the definition's requests. */
   url: string
+  /** For a call with the operator's own credential, as in the definition's request. */
+  auth?: 'app'
+  headers?: Readonly<Record<string, string>>
   body: (account: LabAccount) => unknown
 }
 

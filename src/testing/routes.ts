@@ -50,8 +50,7 @@ export function routesOf(definition: ProviderDefinition): Route[] {
   }
   add('revoke', auth.revocation)
   add('identity', identity.request)
-  for (const answer of definition.lab?.answers ?? [])
-    add('identity', { method: answer.method as RequestTemplate['method'], url: answer.url }, { answer })
+  for (const answer of definition.lab?.answers ?? []) add('identity', templateOf(answer), { answer })
   for (const resource of definition.resources) {
     const more = { resource, ignore: paginationParams(resource.pagination) }
     add('api', resource.request, more)
@@ -59,6 +58,10 @@ export function routesOf(definition: ProviderDefinition): Route[] {
     if (further !== resource.request) add('api', further, more)
   }
   return routes
+}
+
+function templateOf({ method, url, auth, headers }: LabAnswer): RequestTemplate {
+  return { method: method as RequestTemplate['method'], url, ...(auth && { auth }), ...(headers && { headers }) }
 }
 
 export interface Found {

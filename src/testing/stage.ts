@@ -108,7 +108,7 @@ export class Stage {
         break
       case 'identity':
         return route.answer
-          ? this.api.answer(definition, client, route.answer, incoming, captures)
+          ? this.api.answer(definition, client, { template: route.template, hint: route.answer }, incoming, captures)
           : this.api.identity(definition, client, incoming, captures)
       case 'api':
         if (route.resource) return this.api.resource(data, client, route.resource, incoming, captures)
