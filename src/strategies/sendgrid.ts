@@ -114,7 +114,7 @@ export const sendgrid = defineProvider({
       name: 'apiKey',
       label: 'API key',
       pattern: /^SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}$/,
-      hint: 'In the SendGrid console under Settings, API Keys: 69 characters that begin with SG. and are shown once, when the key is created.',
+      hint: 'In the SendGrid console under Settings, API keys: 69 characters that begin with SG. and are shown once, when the key is created.',
       example: 'SG.…',
       secret: true,
       normalize: (input) => input.trim(),
@@ -132,7 +132,7 @@ export const sendgrid = defineProvider({
     },
     {
       name: 'subuser',
-      label: 'Subuser (optional)',
+      label: 'Subuser',
       pattern: /^[A-Za-z0-9._@+-]{1,64}$/,
       hint: 'Only for the key of a parent account that reads one of its subusers: the username of the subuser.',
       example: 'newsletter-team',
