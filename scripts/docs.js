@@ -31,19 +31,17 @@ export function makeDocs() {
 
 function table(folder) {
   const rows = providers.map((provider) => {
-    const scopes = defaultScopes(provider).map((scope) => `\`${scope}\``)
-    return `| [${provider.name}](${folder}${provider.id}.md) | \`${provider.id}\` | ${KINDS[provider.auth.kind]} | ${refresh(provider)} | ${scopes.join(' ') || '—'} |`
+    const read = provider.resources.filter((resource) => !resource.parentOnly).map(titleOf)
+    return `| [${provider.name}](${folder}${provider.id}.md) | \`${provider.id}\` | ${KINDS[provider.auth.kind]} | ${refresh(provider)} | ${read.join(', ')} |`
   })
   return [
-    '| provider | id | protocol | refresh token | default scopes |',
+    '| provider | id | protocol | refresh token | the backfill reads |',
     '| --- | --- | --- | --- | --- |',
     ...rows,
   ].join('\n')
 }
 
-function defaultScopes(provider) {
-  return provider.auth.scopes.filter((scope) => !scope.needsApproval && !scope.optional).map((scope) => scope.scope)
-}
+const titleOf = (resource) => resource.title ?? resource.name.replaceAll('_', ' ')
 
 function refresh(provider) {
   return provider.auth.kind === 'oauth2' ? provider.auth.refreshToken : 'none'
@@ -58,10 +56,10 @@ function guide(provider) {
     '## Permissions',
     scopes(provider),
   ]
-  const params = (provider.params ?? []).filter((param) => (param.from ?? 'form') === 'form' || param.from === 'config')
+  const params = (provider.params ?? []).filter((param) => (param.from ?? 'form') === 'form')
   if (params.length > 0) parts.push('## What is asked per connection', paramTable(params))
   parts.push('## What the backfill reads', resourceTable(provider))
-  const limits = [...(provider.guide.limits ?? []), ...provider.resources.flatMap((resource) => limitsOf(resource))]
+  const limits = [...(provider.guide.limits ?? []), ...resourceLimits(provider)]
   if (limits.length > 0) parts.push('## What it cannot', bullets(limits))
   parts.push('## Tokens', tokens(provider), '## Sources', bullets(provider.guide.sources))
   return `${parts.join('\n\n')}\n`
@@ -127,21 +125,35 @@ function resourceTable(provider) {
     client: 'read newest first or whole, cut to the window here',
     none: 'current state, whole',
   }
+  const windowOf = (resource) => (resource.parentOnly ? 'not kept: leads to the others' : WINDOW[resource.filter])
   const rows = provider.resources.map(
     (resource) =>
-      `| \`${resource.name}\` | ${resource.parent ? `each of \`${resource.parent}\`` : '—'} | ${WINDOW[resource.filter]} | ${resource.reach?.days ? `${resource.reach.days} days` : 'three months'} |`,
+      `| \`${resource.name}\` | ${resource.parent ? `each of \`${resource.parent}\`` : '—'} | ${windowOf(resource)} | ${reachOf(resource)} |`,
   )
   return `| resource | for | window | reach |\n| --- | --- | --- | --- |\n${rows.join('\n')}`
 }
 
-function limitsOf(resource) {
-  const lines = []
-  if (resource.limits) lines.push(`\`${resource.name}\`: ${resource.limits}`)
-  if (resource.reach)
-    lines.push(
-      `\`${resource.name}\`: ${resource.reach.reason}${resource.reach.unlessScope ? ` The scope \`${resource.reach.unlessScope}\` lifts it.` : ''}`,
-    )
-  return lines
+function reachOf({ reach, filter }) {
+  if (reach) return reach.days ? `${reach.days} days` : 'what the provider shows'
+  return filter === 'none' ? '—' : 'three months'
+}
+
+/** What limits several resources alike is said once. */
+function resourceLimits({ resources }) {
+  const names = new Map()
+  for (const { name, limits, reach } of resources) {
+    const lifted = reach?.unlessScope ? ` The scope \`${reach.unlessScope}\` lifts it.` : ''
+    for (const text of [limits, reach && reach.reason + lifted])
+      if (text) names.set(text, [...(names.get(text) ?? []), `\`${name}\``])
+  }
+  return [...names].map(([text, of]) => `${of.join(', ')}: ${text}`)
+}
+
+/** 604800 → `7 days`. */
+function duration(seconds) {
+  const units = { day: 86_400, hour: 3_600, minute: 60, second: 1 }
+  const [unit, length] = Object.entries(units).find(([, size]) => seconds % size === 0)
+  return `${seconds / length} ${unit}${seconds === length ? '' : 's'}`
 }
 
 function tokens(provider) {
@@ -151,7 +163,7 @@ function tokens(provider) {
       ? 'The key stays valid until it is withdrawn at the provider. It is sealed like every credential.'
       : 'The token stays valid until it is revoked.'
   const life = auth.accessTokenSeconds
-    ? `An access token lives ${auth.accessTokenSeconds} seconds.`
+    ? `An access token lives ${duration(auth.accessTokenSeconds)}.`
     : 'The answer tells how long an access token lives; where it does not, a refresh follows a 401.'
   const kinds = {
     none: 'There is no refresh token: when the access token ends, the user connects again.',
@@ -164,7 +176,13 @@ function tokens(provider) {
       : provider.grant === 'shared'
         ? ' The grant is shared by all connections of the account: it is revoked with the last one.'
         : ''
-  return `${life} ${kinds[auth.refreshToken]}${grant}`
+  const idle = auth.refreshIdleSeconds
+    ? ` A refresh token that is not used for ${duration(auth.refreshIdleSeconds)} ends; \`backgroundRefresh: true\` uses it in time.`
+    : ''
+  const choice = provider.choices
+    ? ` Where one approval reaches several, the user chooses the ${provider.choices.noun} on a page of ours.`
+    : ''
+  return `${life} ${kinds[auth.refreshToken]}${idle}${grant}${choice}`
 }
 
 function envExample() {

@@ -53,12 +53,13 @@ if (scripted) {
   process.exit(failures === 0 ? 0 : 1)
 }
 
-const stripe = lab.apiKey('stripe')
+const keys = ['openai', 'sendgrid', 'stripe'].map((id) => `${id} ${lab.apiKey(id)}`)
 console.log(`
   ${baseUrl}
 
   Sign in as Ada or Grace, open Integrations, and connect what you like. Every provider is played on this machine.
-  Stripe asks for a key: ${stripe}
+  Three ask for a key:
+    ${keys.join('\n    ')}
 
   Ctrl+C stops it.
 `)

@@ -55,13 +55,12 @@ export async function getIndex(visit: Visit): Promise<void> {
       })),
     })
   const connected = query.connected === undefined ? undefined : kit.providers.get(query.connected)?.definition.name
-  const sorted = [
-    ...cards.filter((card) => card.configured || card.connections.length > 0),
-    ...cards.filter((card) => !card.configured && card.connections.length === 0),
-  ]
   const page = connectPage({
     path: kit.path,
-    cards: sorted,
+    cards: cards.map((card) => ({
+      ...card,
+      connections: card.connections.filter(({ connection }) => connection.status !== 'disconnected'),
+    })),
     csrf: csrfToken(kit, identity),
     nonce,
     notice:

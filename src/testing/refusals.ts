@@ -43,7 +43,10 @@ const TEXT: Partial<Record<FaultKind, string>> = {
 
 /** A refusal by the API. The definition's own code for it where there is one, at the place where its code stands. */
 export function refusal(definition: ProviderDefinition, error: Refusal): Answer {
-  return shape(definition.api.errors, error, TEXT[error.fault] ?? 'bad request')
+  const { auth, api } = definition
+  // Where nothing can be refreshed, a token that ended and one that was revoked are told alike.
+  const endsAlike = auth.kind !== 'oauth2' || auth.refreshToken === 'none'
+  return shape(api.errors, error, TEXT[error.fault] ?? 'bad request', endsAlike)
 }
 
 /** A refusal by the token endpoint: RFC 6749, or the definition's shape where errors come with status 200. */
@@ -57,8 +60,8 @@ export function tokenRefusal(definition: ProviderDefinition, error: Refusal): An
   }
 }
 
-function shape(rules: ErrorRules | undefined, error: Refusal, message: string): Answer {
-  const code = codeFor(rules, error)
+function shape(rules: ErrorRules | undefined, error: Refusal, message: string, endsAlike = true): Answer {
+  const code = codeFor(rules, error, endsAlike)
   const status = STATUS[error.fault] ?? 400
   const path = rules?.code?.[0] ?? 'error'
   const body: Record<string, unknown> = {}
@@ -74,10 +77,11 @@ function shape(rules: ErrorRules | undefined, error: Refusal, message: string): 
 }
 
 /** Codes of the definition that mean the same. A refused refresh is told by another code than a refused authorization code. */
-function codeFor(rules: ErrorRules | undefined, { fault, message }: Refusal): string | undefined {
+function codeFor(rules: ErrorRules | undefined, { fault, message }: Refusal, endsAlike: boolean): string | undefined {
   const codes = Object.entries(rules?.codes ?? {})
   const meaning = (kind: FaultKind) => codes.filter(([, found]) => found === kind).map(([code]) => code)
-  const fitting = meaning(fault).length > 0 || fault !== 'expired' ? meaning(fault) : meaning('revoked')
+  const own = meaning(fault)
+  const fitting = own.length === 0 && fault === 'expired' && endsAlike ? meaning('revoked') : own
   const subject = ['refresh', 'redirect', 'secret', 'code', 'token'].find((word) => message.includes(word))
   return fitting.find((code) => subject !== undefined && code.toLowerCase().includes(subject)) ?? fitting[0]
 }

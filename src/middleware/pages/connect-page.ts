@@ -40,6 +40,11 @@ export function connectPage({
   notice: string | undefined
   appName: string
 }): Markup {
+  const connected = cards.filter((card) => card.connections.length > 0)
+  const others = cards.filter((card) => card.connections.length === 0)
+  const available = others.filter((card) => card.configured)
+  // What is missing is for developers; users need not read about what this app does not offer.
+  const unset = others.filter((card) => !card.configured && card.missing.length > 0)
   return layout({
     title: 'Integrations',
     nonce,
@@ -47,20 +52,33 @@ export function connectPage({
     body: html`<h1>Integrations</h1>
 <p class="soft">Connect the tools you use with ${appName}. The last months of each arrive by themselves.</p>
 ${notice !== undefined && html`<p class="notice" role="status">${notice}</p>`}
-<ul class="grid">${cards.map((card) => providerCard(card, path, csrf))}</ul>`,
+${connected.length > 0 && html`<section aria-labelledby="connected"><h2 class="part" id="connected">Connected</h2><ul class="grid">${connected.map((card) => connectedCard(card, path, csrf))}</ul></section>`}
+${
+  available.length > 0 &&
+  html`<section aria-labelledby="available"><div class="row part"><h2 id="available">Available</h2>${available.length > MANY && html`<input type="search" class="find" placeholder="Find" aria-label="Find an integration" data-find hidden>`}</div>
+<ul class="grid tight" data-list>${available.map((card) => html`<li class="card line" data-name="${card.name.toLowerCase()} ${card.category}">${head(card)}${connectLink(card, path, 'Connect')}</li>`)}</ul>
+<p class="soft" role="status" data-none hidden>Nothing with that name.</p></section>`
+}
+${unset.length > 0 && html`<details class="part"><summary>Not set up: ${unset.length}</summary><ul class="plain small">${unset.map((card) => html`<li>${card.name}: set ${card.missing.join(', ')}</li>`)}</ul></details>`}`,
   })
 }
 
-function providerCard(card: ProviderCard, path: string, csrf: string): Markup {
-  const shown = card.connections.filter(({ connection }) => connection.status !== 'disconnected')
+/** From so many on a list is searched rather than read. */
+const MANY = 12
+
+function head({ id, name, category }: ProviderCard): Markup {
+  return html`<div class="head"><span class="tile t${hash(id) % 8}" aria-hidden="true">${name.charAt(0)}</span><div><h3>${name}</h3><span class="soft small">${category}</span></div></div>`
+}
+
+function connectLink({ id, name }: ProviderCard, path: string, label: string): Markup {
+  return html`<a class="button quiet" href="${path}/${id}/connect">${label}<span class="visually"> ${name}</span></a>`
+}
+
+function connectedCard(card: ProviderCard, path: string, csrf: string): Markup {
   return html`<li class="card">
-<div class="head"><span class="tile t${hash(card.id) % 8}" aria-hidden="true">${card.name.charAt(0)}</span><div><h2>${card.name}</h2><span class="soft small">${card.category}</span></div></div>
-${shown.map(({ connection, backfill, mine }) => account(connection, backfill, mine, card, path, csrf))}
-<div class="actions">${
-    card.configured
-      ? html`<a class="button${shown.length > 0 && html` quiet`}" href="${path}/${card.id}/connect">${shown.length > 0 ? 'Connect another' : 'Connect'}<span class="visually"> ${card.name}</span></a>`
-      : html`<span class="soft small">Not available${card.missing.length > 0 && html`: set ${card.missing.join(', ')}`}</span>`
-  }</div>
+${head(card)}
+${card.connections.map(({ connection, backfill, mine }) => account(connection, backfill, mine, card, path, csrf))}
+${card.configured && html`<div class="actions">${connectLink(card, path, 'Connect another')}</div>`}
 </li>`
 }
 
@@ -126,6 +144,11 @@ function hash(text: string): number {
 }
 
 const SCRIPT = `
+const find=document.querySelector('[data-find]')
+if(find){find.hidden=false
+find.addEventListener('input',()=>{const wanted=find.value.trim().toLowerCase();let left=0
+for(const card of document.querySelector('[data-list]').children){card.hidden=!card.dataset.name.includes(wanted);if(!card.hidden)left++}
+document.querySelector('[data-none]').hidden=left>0})}
 for(const list of document.querySelectorAll('[data-backfill]')){
 const source=new EventSource(list.dataset.backfill)
 const words=n=>n.toLocaleString('en')+(n===1?' record':' records')

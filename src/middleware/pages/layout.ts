@@ -88,13 +88,22 @@ body{margin:0;background:var(--ground);color:var(--ink);font:1rem/1.5 system-ui,
 main{max-width:64rem;margin:0 auto;padding:2rem 1.25rem 4rem}
 main.narrow,.narrow{max-width:34rem;margin-inline:auto}
 h1{font-size:1.6rem;line-height:1.25;letter-spacing:-.01em;margin:0 0 .35rem}
-h2{font-size:1.05rem;margin:0}
+h2{font-size:1.15rem;margin:0}
+h3{font-size:1.05rem;margin:0;line-height:1.3}
+.part{margin:2rem 0 0}
+.part+.grid{margin-top:.75rem}
+[hidden]{display:none!important}
+.find{width:min(100%,16rem);flex:0 1 16rem}
+.plain{list-style:none;margin:0;padding:0;display:grid;gap:.25rem}
 p{margin:.5rem 0}
 .soft{color:var(--soft)}
 .small{font-size:.875rem}
 .grid{display:grid;align-items:start;grid-template-columns:repeat(auto-fill,minmax(min(100%,19rem),1fr));gap:1rem;margin:1.5rem 0 0;padding:0;list-style:none}
 .card{background:var(--card);border:1px solid var(--line);border-radius:.75rem;padding:1.1rem;display:flex;flex-direction:column;gap:.85rem;min-width:0}
-.head{display:flex;align-items:center;gap:.75rem}
+.tight{gap:.6rem}
+.card.line{flex-direction:row;align-items:center;justify-content:space-between;padding:.7rem .9rem}
+.line .tile{width:2.2rem;height:2.2rem}
+.head{min-width:0;display:flex;align-items:center;gap:.75rem}
 .tile{flex:none;width:2.5rem;height:2.5rem;border-radius:.6rem;display:grid;place-items:center;font-weight:700;color:#fff;background:#4b5a57}
 .t0{background:#6a3d9a}.t1{background:#b13a2e}.t2{background:#9c4f12}.t3{background:#30343a}.t4{background:#3f6b1f}.t5{background:#0a5fa5}.t6{background:#0b6b5b}.t7{background:#4a3fb5}
 .account{border-top:1px solid var(--line);padding-top:.85rem;display:grid;gap:.45rem;overflow-wrap:anywhere}
