@@ -1,3 +1,4 @@
+import { IntegrationError } from '../errors.js'
 import {
   type JsonTemplate,
   type OneOrMore,
@@ -34,6 +35,8 @@ export interface BuiltRequest {
 const DAY_MS = 86_400_000
 /** A placeholder; `{+name}` in a path keeps the slashes of its value. */
 const PLACEHOLDER = /\{(\+?)([A-Za-z_][\w.]*)\}/g
+/** What would make a path mean something else: nothing at all, or a step to another place. A lone surrogate cannot be encoded. */
+const NO_SEGMENT = /^$|(?:^|[/\\])\.{1,2}(?:$|[/\\])|\p{Surrogate}/u
 const ONLY_PLACEHOLDER = /^\{\+?([A-Za-z_][\w.]*)\}$/
 
 /** The value at a dotted path, own properties only; of several paths the first that is there. `null` counts as missing. */
@@ -71,13 +74,27 @@ export function fill(template: Template, scope: Scope): string {
   return template.replace(PLACEHOLDER, (_whole, _plus, name: string) => lookUp(name, scope) ?? '')
 }
 
-/** Fills a URL: raw up to the path, because patterns were checked there; percent-encoded from the path on. */
+/**
+ * Fills a URL: raw up to the path, because patterns were checked there; percent-encoded from the path on.
+ *
+ * @throws IntegrationError `PROVIDER_NOT_FOUND` for a value that is missing in the path, or would lead out of it (`..`): an id such as
+ * this would turn the request into another one.
+ */
 export function fillURL(template: Template, scope: Scope): string {
   if (!template.includes('{')) return template
   const pathStart = pathIndex(template)
+  const pathEnd = template.includes('?') ? template.indexOf('?') : template.length
   return template.replace(PLACEHOLDER, (_whole, plus: string, name: string, index: number) => {
     const value = lookUp(name, scope) ?? ''
     if (index < pathStart) return value
+    if (index < pathEnd && NO_SEGMENT.test(value))
+      throw new IntegrationError(
+        'PROVIDER_NOT_FOUND',
+        `the value of {${name}} does not fit into the path of an address`,
+        {
+          fault: 'not_found',
+        },
+      )
     const encoded = encodeURIComponent(value)
     return plus ? encoded.replaceAll('%2F', '/') : encoded
   })
@@ -161,16 +178,18 @@ function lookUp(name: string, scope: Scope): string | undefined {
     const first = name.slice(0, dot)
     if (first === 'since') return scope.since && formatDate(scope.since, rest)
     if (first === 'now') return scope.now && formatDate(scope.now, rest)
-    if (first === 'env') return scope.env?.[rest]
+    if (first === 'env') return own(scope.env, rest)
     if (first === 'parent') return pickString(scope.parent, rest)
     return undefined
   }
   if (name === 'client_id') return scope.clientId
   if (name === 'client_secret') return scope.clientSecret
   if (name === 'access_token') return scope.accessToken
-  const own = (values: Readonly<Record<string, string>> | undefined) =>
-    values && Object.hasOwn(values, name) ? values[name] : undefined
-  return own(scope.extra) ?? own(scope.params)
+  return own(scope.extra, name) ?? own(scope.params, name)
+}
+
+function own(values: Readonly<Record<string, string>> | undefined, name: string): string | undefined {
+  return values && Object.hasOwn(values, name) ? values[name] : undefined
 }
 
 /** A moment in the form that a provider asks for. Always UTC. */
