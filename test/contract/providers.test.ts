@@ -75,6 +75,8 @@ async function event(connectionId: string, types: readonly string[]): Promise<In
   }
 }
 
+/** Somebody of their own for each provider: tries of keys are counted per user. */
+const owner = (id: string) => ({ tenantId: ada.tenantId, userId: `ada-${id}` })
 const isKey = (id: string) => catalogue[id]?.auth.kind === 'api_key'
 const saved = async () => (await host.integrations.admin.connections.list({ limit: 200 })).items
 const field = (page: string, name: string) => new RegExp(`name="${name}" value="([^"]*)"`).exec(page)?.[1] ?? ''
@@ -121,10 +123,15 @@ describe.each(Object.values(catalogue).map((one) => [one.id, one] as const))('%s
   const pages: string[] = []
 
   point(1, id, async () => {
-    const done = await connect(id, host.browser())
+    const done = await connect(id, host.browser(owner(id)))
     expect([200, 201]).toContain(done.status)
     const { connection } = done.body as { connection: Connection }
-    expect(connection).toMatchObject({ provider: id, tenantId: ada.tenantId, userId: ada.userId, status: 'active' })
+    expect(connection).toMatchObject({
+      provider: id,
+      tenantId: ada.tenantId,
+      userId: owner(id).userId,
+      status: 'active',
+    })
     expect(connection.account.id).toBeTruthy()
     expect(connection.account.name).toBeTruthy()
     expect(await saved()).toContainEqual(connection)
@@ -135,7 +142,7 @@ describe.each(Object.values(catalogue).map((one) => [one.id, one] as const))('%s
 
   point(2, id, async () => {
     const before = await saved()
-    const browser = host.browser()
+    const browser = host.browser(owner(id))
     if (definition.auth.kind === 'api_key') {
       const key = host.lab.apiKey(id)
       const params = { ...host.lab.params(id), [definition.auth.key]: `${key.slice(0, -4)}${'0'.repeat(4)}` }
@@ -177,7 +184,7 @@ describe.each(Object.values(catalogue).map((one) => [one.id, one] as const))('%s
       if (endpoint === 'identity' && !asksIdentity) continue
       for (const kind of ['html-200', 'html-503'] as const) {
         lab.fault({ provider: id, endpoint, kind, times: 9 })
-        const page = await connect(id, host.browser(), html)
+        const page = await connect(id, host.browser(owner(id)), html)
         lab.clearFaults()
         expect([502, 503], `${endpoint} ${kind}`).toContain(page.status)
         pages.push(page.text)
@@ -267,7 +274,7 @@ describe.each(Object.values(catalogue).map((one) => [one.id, one] as const))('%s
       new URL(await browser.consent(await browser.start(id), { params: host.lab.params(id) }), 'http://x')
     const go = (browser: Browser, { pathname, search }: URL) =>
       browser.get(pathname + search, { ...json, 'sec-fetch-site': 'cross-site' })
-    const browser = host.browser()
+    const browser = host.browser(owner(id))
     const callback = await attempt(browser)
     const exchanges = () =>
       host.lab.requests.filter(({ provider, endpoint }) => provider === id && endpoint === 'token').length
@@ -277,8 +284,8 @@ describe.each(Object.values(catalogue).map((one) => [one.id, one] as const))('%s
     expect((await go(browser, wrong)).body.code).toBe('AUTH_STATE_UNKNOWN')
     browser.signIn(ben)
     expect((await go(browser, callback)).body.code).toBe('AUTH_USER_MISMATCH')
-    browser.signIn(ada)
-    expect((await go(host.browser(), callback)).body.code).toBe('AUTH_BROWSER_MISMATCH')
+    browser.signIn(owner(id))
+    expect((await go(host.browser(owner(id)), callback)).body.code).toBe('AUTH_BROWSER_MISMATCH')
     expect(exchanges()).toBe(asked)
     expect((await go(browser, callback)).status).toBe(200)
     expect((await go(browser, callback)).body.code).toBe('AUTH_STATE_USED')
