@@ -7,7 +7,7 @@ import type { ConnectedAccount } from '../strategies/grant.js'
 import { runStrategy } from '../strategies/strategy.js'
 import { identityOf, requireOwnOrigin } from './access.js'
 import { askForChoice } from './choice.js'
-import { fingerprintOf, requireEntry, save, strategyOf } from './connect.js'
+import { afterwards, fingerprintOf, requireEntry, save, strategyOf } from './connect.js'
 import type { Identity, Visit } from './kit.js'
 import { html, layout, sendPage } from './pages/layout.js'
 import { popupPage } from './pages/popup-page.js'
@@ -42,7 +42,6 @@ async function complete(visit: Visit, identity: Identity, input: Readonly<Record
   const entry = requireEntry(kit, transaction.provider)
   const { definition } = entry
   visit.connecting = definition.id
-  if (transaction.mode === 'popup') visit.popup = { origin: kit.baseUrl.origin, provider: definition.id }
   const outcome = await telemetry.span('atom.connect', { provider: definition.id }, () =>
     runStrategy(strategyOf(kit, entry), req, {
       phase: 'complete',
@@ -68,17 +67,10 @@ export async function finish(
   wantsPage: boolean,
 ): Promise<void> {
   const { kit, res } = visit
-  const { definition } = entry
   const connection = await save(kit, entry, transaction, account, transaction.expectedConnectionId)
   res.set('cache-control', 'no-store')
   if (!wantsPage) return void res.json({ connection: toConnection(connection) })
-  if (transaction.mode === 'popup')
-    return redirect(
-      res,
-      303,
-      `${kit.path}/connected?${new URLSearchParams({ provider: definition.id, connection: connection.id })}`,
-    )
-  redirect(res, 303, transaction.returnTo ?? `${kit.path}?connected=${definition.id}`)
+  redirect(res, 303, afterwards(kit, transaction, connection))
 }
 
 /**

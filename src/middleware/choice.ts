@@ -64,7 +64,6 @@ export async function postChoice(visit: Visit): Promise<void> {
   if (!offered.choices.some(({ id }) => id === fields.choice)) throw badField('choice', 'Choose one of those offered.')
   const { transaction, open } = await openChoice(visit, fields.state, claimTransaction)
   visit.connecting = transaction.provider
-  if (transaction.mode === 'popup') visit.popup = { origin: kit.baseUrl.origin, provider: transaction.provider }
   const wantsPage = isForm && (visit.html || transaction.mode === 'popup')
   await choose(visit, requireEntry(kit, transaction.provider), transaction, open, fields.choice, wantsPage)
 }

@@ -22,7 +22,7 @@ import type { Identity, Kit, Visit } from './kit.js'
 import { sendPage } from './pages/layout.js'
 import { startPage } from './pages/start-page.js'
 import { asksForJson, bodyOf, checkReturnTo, redirect } from './request.js'
-import { LIFETIME_MS, type StartOptions, startStore } from './transaction.js'
+import { LIFETIME_MS, noteMode, type StartOptions, startStore } from './transaction.js'
 
 /** What a start may carry besides connection parameters. */
 interface StartInput {
@@ -72,7 +72,7 @@ export async function getConnect(visit: Visit): Promise<void> {
   const { kit, req, query } = visit
   const entry = requireEntry(kit, visit.segments[0])
   const identity = await requireIdentity(visit)
-  const input = startInput(visit, query)
+  const input = startInput(visit, entry, query)
   const json = asksForJson(req)
   const site = req.headers['sec-fetch-site']
   const { origin } = req.headers
@@ -102,7 +102,7 @@ export async function postConnect(visit: Visit): Promise<void> {
   const identity = await requireIdentity(visit)
   const { fields, params, isForm } = await bodyOf(visit.req)
   requireOwnOrigin(visit, identity, isForm ? { token: fields.csrf } : undefined)
-  const input = { ...startInput(visit, { ...visit.query, ...fields }), given: params }
+  const input = { ...startInput(visit, entry, { ...visit.query, ...fields }), given: params }
   try {
     if (entry.definition.auth.kind === 'api_key') return await connectKey(visit, entry, identity, input)
     return await start(visit, entry, identity, input)
@@ -113,9 +113,10 @@ export async function postConnect(visit: Visit): Promise<void> {
   }
 }
 
-function startInput({ kit }: Visit, given: Readonly<Record<string, string>>): StartInput {
+function startInput(visit: Visit, { definition }: CatalogueEntry, given: Visit['query']): StartInput {
   const mode = given.mode === 'popup' || given.mode === 'spa' ? given.mode : 'redirect'
-  return { given, mode, returnTo: checkReturnTo(given.returnTo, kit.baseUrl.origin), reconnect: given.reconnect }
+  noteMode(visit, mode, definition.id)
+  return { given, mode, returnTo: checkReturnTo(given.returnTo, visit.kit.baseUrl.origin), reconnect: given.reconnect }
 }
 
 /** A page of an allowed origin: browsers call it cross-site, its `Referer` tells which. */
@@ -200,7 +201,7 @@ async function connectKey(visit: Visit, entry: CatalogueEntry, identity: Identit
   })
   if (outcome.kind !== 'success') throw failed(outcome)
   const connection = await save(kit, entry, identity, outcome.account, expected?.id ?? null)
-  if (visit.html) return redirect(res, 303, input.returnTo ?? `${kit.path}?connected=${entry.definition.id}`)
+  if (visit.html) return redirect(res, 303, afterwards(kit, input, connection))
   res
     .status(201)
     .set('cache-control', 'no-store')
@@ -294,6 +295,16 @@ export async function save(
     if (error instanceof IntegrationError && error.code === 'STORE_UNAVAILABLE') await undo()
     throw error
   }
+}
+
+/** Where a browser ends with a new connection. */
+export function afterwards(
+  { path }: Kit,
+  { mode, returnTo }: Pick<StartInput, 'mode' | 'returnTo'>,
+  { id, provider }: ConnectionDocument,
+): string {
+  if (mode === 'popup') return `${path}/connected?${new URLSearchParams({ provider, connection: id })}`
+  return returnTo ?? `${path}?connected=${provider}`
 }
 
 /** Segment of the callback path: providers of one OAuth client share it. */

@@ -146,7 +146,9 @@ export function checkReturnTo(value: string | undefined, origin: string): string
       if (decoded === text) break
       text = decoded
     } catch {
-      throw refuse()
+      if (turn === 0) throw refuse()
+      // A percent sign that was escaped: nothing is left to decode.
+      break
     }
   }
   return value
@@ -155,7 +157,11 @@ export function checkReturnTo(value: string | undefined, origin: string): string
 /** A redirect without a body to read: what follows is the browser's business. */
 export function redirect(res: Response, status: 302 | 303, location: string): void {
   res.statusCode = status
-  res.setHeader('location', location)
+  // Headers are ASCII; what is escaped already stays as it is, and half a character becomes U+FFFD.
+  res.setHeader(
+    'location',
+    location.replace(/[^\x21-\x7e]+/g, (text) => encodeURIComponent(Buffer.from(text).toString())),
+  )
   res.setHeader('content-length', '0')
   res.end()
 }

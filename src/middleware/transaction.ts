@@ -107,6 +107,7 @@ async function findTransaction(
   const stateHash = sha256(state)
   const found = await kit.store.getTransaction(stateHash)
   if (!found) throw new IntegrationError('AUTH_STATE_UNKNOWN', 'no transaction has this state')
+  noteMode(visit, found.mode, found.provider)
   const refuse = refusalOf(kit, found)
   if (found.client !== client)
     throw refuse('AUTH_PROVIDER_MISMATCH', `the transaction is of ${found.client}, the callback of ${client}`)
@@ -119,6 +120,11 @@ async function findTransaction(
   if (found.tenantId !== identity.tenantId) throw refuse('AUTH_TENANT_MISMATCH', 'the transaction is of another tenant')
   if (found.userId !== identity.userId) throw refuse('AUTH_USER_MISMATCH', 'the transaction is of another user')
   return found
+}
+
+/** In a popup, what goes wrong from here on is told to its opener too, at our own origin. */
+export function noteMode(visit: Visit, mode: Transaction['mode'], provider: string): void {
+  if (mode === 'popup') visit.popup = { origin: visit.kit.baseUrl.origin, provider }
 }
 
 function refusalOf(kit: Kit, { provider }: Transaction) {
