@@ -115,6 +115,8 @@ export interface OAuth2 {
   revocation?: RequestTemplate & {
     /** What the request revokes: sent once per token. Default `access`. Placeholder `{token}`. */
     token?: 'access' | 'refresh'
+    /** Names in `tokens` that are revoked. Default: all. Slack's bot token stays: it is that of everybody in the workspace. */
+    only?: readonly string[]
   }
 }
 
@@ -438,16 +440,26 @@ export function defineProvider<const T extends ProviderDefinition>(definition: T
   const { id, params = [], resources } = definition
   const wrong = (field: string, expected: string) =>
     new TypeError(`defineProvider: ${id || '(no id)'}: ${field} ${expected}.`)
-  if (!/^[a-z][a-z0-9-]{0,39}$/.test(id)) throw wrong('id', 'must be lower case letters, digits and hyphens')
-  for (const [field, url] of urlsOf(definition)) {
-    if (!/^(https:\/\/[^/\s?#@]+(\/|$)|\{\w+\}(\/|$))/.test(url))
+  if (typeof id !== 'string' || !/^[a-z][a-z0-9-]{0,39}$/.test(id))
+    throw wrong('id', 'must be lower case letters, digits and hyphens')
+  for (const field of ['auth', 'identity', 'api', 'guide'] as const)
+    if (typeof definition[field] !== 'object' || definition[field] === null) throw wrong(field, 'must be an object')
+  if (!Array.isArray(resources)) throw wrong('resources', 'must be a list, empty where there is nothing to read')
+  const urls = new Map(urlsOf(definition))
+  const needed = Object.hasOwn(NEEDED_URLS, definition.auth.kind) && NEEDED_URLS[definition.auth.kind]
+  if (!needed) throw wrong('auth.kind', `must be one of ${Object.keys(NEEDED_URLS).join(', ')}`)
+  for (const field of ['api.baseURL', ...needed, ...urls.keys()]) {
+    const url = urls.get(field)
+    if (typeof url !== 'string' || !/^(https:\/\/[^/\s?#@]+(\/|$)|\{\w+\}(\/|$))/.test(url))
       throw wrong(field, 'must be an https URL, or begin with a placeholder for one')
+    // What a record says, nobody has checked.
+    if (/^https:\/\/[^/]*\{(parent|since|now)\./.test(url))
+      throw wrong(field, 'must have parameters of the connection only before its path')
   }
   for (const { name, pattern } of params) {
-    if (!pattern.source.startsWith('^') || !pattern.source.endsWith('$'))
-      throw wrong(`params.${name}.pattern`, 'must be anchored (^…$)')
-    if (pattern.flags.includes('g') || pattern.flags.includes('y'))
-      throw wrong(`params.${name}.pattern`, 'must have no flag g or y')
+    if (!(pattern instanceof RegExp) || !isAnchored(pattern))
+      throw wrong(`params.${name}.pattern`, 'must be an anchored RegExp (^…$, alternatives in a group)')
+    if (/[gmy]/.test(pattern.flags)) throw wrong(`params.${name}.pattern`, 'must have no flag g, m or y')
   }
   if (
     definition.auth.kind === 'api_key' &&
@@ -468,11 +480,28 @@ export function defineProvider<const T extends ProviderDefinition>(definition: T
   for (const resource of resources) {
     let ancestor: Resource | undefined = resource
     for (let depth = 0; ancestor?.parent !== undefined && ancestor.parent !== ancestor.name; depth++) {
-      if (depth > resources.length) throw wrong(`resources: "${resource.name}"`, 'is its own ancestor')
+      if (depth > resources.length) throw wrong(`resources: "${resource.name}": parent`, 'must not lead back to itself')
       ancestor = resources.find((other) => other.name === ancestor?.parent)
     }
   }
   return definition
+}
+
+const NEEDED_URLS: Readonly<Record<ProviderDefinition['auth']['kind'], readonly string[]>> = {
+  oauth2: ['auth.authorizationURL', 'auth.tokenURL'],
+  oauth1: ['auth.requestTokenURL', 'auth.authorizationURL', 'auth.accessTokenURL'],
+  link_token: ['auth.create.url', 'auth.confirm.url', 'auth.exchange.url'],
+  api_key: [],
+}
+
+/** Whether a pattern is about whole values only; `^a|b$` is about their begin or their end, `^a\\$` about neither. */
+function isAnchored({ source }: RegExp): boolean {
+  let bare = source.replace(/\\.|\[(?:\\.|[^\]\\])*\]/g, 'x')
+  for (let before = ''; before !== bare; ) {
+    before = bare
+    bare = bare.replace(/\([^()]*\)/g, 'x')
+  }
+  return bare.startsWith('^') && bare.endsWith('$') && !bare.includes('|')
 }
 
 /** Every URL template that a definition names, with the field it stands in. */

@@ -210,6 +210,8 @@ export const slack = defineProvider({
       form: {},
       auth: 'none',
       token: 'access',
+      // The bot is one for the whole workspace: without its token it would be gone for everybody who connected there.
+      only: ['user'],
     },
   },
   identity: {
@@ -262,7 +264,8 @@ export const slack = defineProvider({
     limits: [
       'A user token reads the conversations its person is a member of, nothing else.',
       reducedLimits,
-      'Organisation-wide installs of Enterprise Grid are connected for the workspace that auth.test names.',
+      'The app has to be installed in a workspace: an installation for a whole Enterprise Grid organisation is not read.',
+      'With SLACK_BOT_SCOPES the bot stays in the workspace when a connection is removed: an administrator removes the app there.',
     ],
   },
   deviations: {

@@ -99,6 +99,7 @@ export function createRevoker(parts: TokenParts) {
       await store.finishRevocation(before)
     }
     for (const [name, sealed] of Object.entries(pending.sealed)) {
+      if (!isRevoked(entry, name)) continue
       const credential = openCredential(parts.sealer, owner, name, sealed)
       await revokeOne(entry, pending.params, name, credential, (fresh) => keep(name, fresh))
     }
@@ -145,7 +146,7 @@ export function createRevoker(parts: TokenParts) {
         if (!grantKey || (await store.countGrantHolders(grantKey, NOBODY)) > 0) return false
       }
       for (const [name, credential] of Object.entries(grant.tokens))
-        await revokeOne(entry, grant.params, name, credential, () => Promise.resolve())
+        if (isRevoked(entry, name)) await revokeOne(entry, grant.params, name, credential, () => Promise.resolve())
       return true
     } catch (error) {
       logger.warn({ provider, error }, 'a grant that could not be saved was not revoked either')
@@ -168,6 +169,11 @@ export function createRevoker(parts: TokenParts) {
   }
 
   return { disconnect, revokeGrant, revokeOrphan, retryRevocations, stop }
+}
+
+/** Whether this token is the connection's own to end. */
+function isRevoked({ definition: { auth } }: ReturnType<typeof entryOf>, name: string): boolean {
+  return auth.kind !== 'oauth2' || auth.revocation?.only?.includes(name) !== false
 }
 
 /** The fault of an error that means there is nothing left to revoke; everything else goes on as it is. */

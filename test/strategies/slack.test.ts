@@ -66,3 +66,10 @@ describe("Slack's thread replies", () => {
     expect(replies.id).toEqual(['parent:parent.id', 'ts'])
   })
 })
+
+describe("Slack's bot", () => {
+  it('is not ended with the connection of one person, as it is that of the whole workspace', () => {
+    expect(Object.keys(slack.auth.tokens)).toEqual(['user', 'bot'])
+    expect(slack.auth.revocation.only).toEqual(['user'])
+  })
+})

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { OAuth2 } from '../../src/strategies/define-provider.js'
 import { grantKeyOf } from '../../src/tokens/grant-key.js'
 import { type Acme, acmeDefinition, acmeEntry, startAcme } from './acme.js'
 import { createKit, type Kit, storePlace } from './kit.js'
@@ -234,6 +235,19 @@ describe('disconnect', () => {
     expect(acme.revoked).toEqual([])
     await tokens.disconnect('tenant-2', second.id)
     expect(acme.revoked).toEqual([second.credential.refreshToken])
+  })
+
+  it('leaves a token of the grant that is not its own', async () => {
+    const { revocation } = acmeDefinition().auth as OAuth2
+    const entry = acmeEntry(acmeDefinition({ revocation: { ...revocation, only: ['user'] } as OAuth2['revocation'] }))
+    const tokens = kit.another({ providers: () => entry })
+    const [user, bot] = [acme.grant(), acme.grant()]
+    const { id } = await kit.connect({ ...valid, tokens: { user, bot } })
+    await tokens.disconnect('tenant-1', id)
+    expect(acme.revoked).toEqual([user.refreshToken])
+    const unsaved = { tokens: { user: acme.grant(), bot: acme.grant() }, scopes: [], params: {} }
+    expect(await tokens.revokeGrant('acme', unsaved)).toBe(true)
+    expect(acme.revoked).toEqual([user.refreshToken, unsaved.tokens.user.refreshToken])
   })
 
   it('does not revoke later what was connected again meanwhile', async () => {
