@@ -26,7 +26,9 @@ const errors: ErrorRules = {
   classify: ({ status, body }) => {
     const code = pick(body, 'status')
     if (typeof code === 'string' && code !== 'error') return errors.codes?.[code]
-    return status === 429 ? 'rate_limited' : undefined
+    // Locked for two seconds. 477: the account moves to another data centre, and Retry-After says for how long.
+    if (status === 423) return 'unavailable'
+    return status === 429 || status === 477 ? 'rate_limited' : undefined
   },
   // Mostly without Retry-After: the policy tells which window to wait out.
   retryAfterSeconds: ({ headers, body }) => {
@@ -37,8 +39,18 @@ const errors: ErrorRules = {
   },
 }
 
-/** OAuth's own names can appear beside a category that says less. */
-const tokenErrors: ErrorRules = { ...errors, code: ['error', 'status', 'category'] }
+const tokenErrors: ErrorRules = {
+  ...errors,
+  // OAuth's own names can appear beside a category that says less.
+  code: ['error', 'status', 'category'],
+  // What the dated endpoint says about a token that ended was not seen: in the general shape only the sentence would tell.
+  classify: (answer) => {
+    const said = errors.classify?.(answer)
+    if (said !== undefined || answer.status !== 400) return said
+    const message = String(pick(answer.body, 'message') ?? '')
+    return /(invalid|unknown) (refresh token|auth code)/i.test(message) ? 'revoked' : undefined
+  },
+}
 
 /** CRM search: newest changes last, at most 10,000 results of one query, then again from the newest change seen. */
 function search(name: string, modified: string, properties: readonly string[]): Resource {

@@ -12,6 +12,7 @@ describe("HubSpot's refusals", () => {
     [404, error({ category: 'OBJECT_NOT_FOUND' }), 'not_found'],
     [400, error({ category: 'VALIDATION_ERROR' }), 'invalid'],
     [500, error({}), 'unavailable'],
+    [423, error({ message: 'Locked.' }), 'unavailable'],
     [
       400,
       { status: 'BAD_REFRESH_TOKEN', message: 'missing or invalid refresh token', category: 'BAD_REQUEST' },
@@ -26,6 +27,9 @@ describe("HubSpot's refusals", () => {
   it.each([
     [400, { status: 'BAD_REFRESH_TOKEN', message: 'No.', category: 'VALIDATION_ERROR' }, 'revoked'],
     [400, { status: 'BAD_CLIENT_SECRET', message: 'No.' }, 'client'],
+    [400, error({ message: 'missing or invalid refresh token', category: 'VALIDATION_ERROR' }), 'revoked'],
+    [400, error({ message: 'missing or unknown auth code', category: 'VALIDATION_ERROR' }), 'revoked'],
+    [400, error({ message: 'missing or unknown client id', category: 'VALIDATION_ERROR' }), 'invalid'],
   ])('at the token endpoint with status %i and %j mean %s', async (status, body, fault) => {
     expect(await refusal(hubspot.auth.errors, { status, body })).toMatchObject({ fault })
   })
@@ -45,6 +49,17 @@ describe("HubSpot's refusals", () => {
       fault: 'rate_limited',
       retryAfterSeconds: seconds,
     })
+  })
+})
+
+describe('a HubSpot account that moves to another data centre', () => {
+  it('is waited for as long as the answer says', async () => {
+    const answer = {
+      status: 477,
+      headers: { 'retry-after': '7200' },
+      body: error({ message: 'Migration in progress' }),
+    }
+    expect(await refusal(hubspot.api.errors, answer)).toMatchObject({ fault: 'rate_limited', retryAfterSeconds: 7200 })
   })
 })
 
