@@ -176,6 +176,8 @@ export const notion = defineProvider({
     concurrency: 3,
   },
   resources,
+  // Clients registered before June 2026 can get the token again that another connection of the person lives by.
+  grant: 'shared',
   guide: {
     setup: [
       'As a workspace owner open https://www.notion.so/developers/connections and create a connection of the type Public (OAuth).',

@@ -48,3 +48,9 @@ describe("Notion's resources", () => {
     expect(when?.({})).toBe(false)
   })
 })
+
+describe("Notion's grant", () => {
+  it('can be that of another connection of the same person, so it is revoked with the last of them', () => {
+    expect(notion.grant).toBe('shared')
+  })
+})
