@@ -494,7 +494,7 @@ const NEEDED_URLS: Readonly<Record<ProviderDefinition['auth']['kind'], readonly 
   api_key: [],
 }
 
-/** Whether a pattern is about whole values only; `^a|b$` is about their begin or their end, `^a\\$` about neither. */
+/** Whether a pattern is about whole values only; `^a|b$` is about their begin or their end. */
 function isAnchored({ source }: RegExp): boolean {
   let bare = source.replace(/\\.|\[(?:\\.|[^\]\\])*\]/g, 'x')
   for (let before = ''; before !== bare; ) {
