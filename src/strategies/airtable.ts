@@ -1,11 +1,13 @@
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
 import { strategyClass } from './strategy.js'
-import { pick } from './template.js'
+import { pickString } from './template.js'
+
+// Some say `{ error: 'NOT_FOUND' }`, some `{ error: { type } }`, limits `{ errors: [{ error }] }`.
+const code = ['error.type', 'errors.0.error', 'error']
 
 const errors: ErrorRules = {
-  // Some say `{ error: 'NOT_FOUND' }`, some `{ error: { type } }`, limits `{ errors: [{ error }] }`.
-  code: ['error.type', 'errors.0.error', 'error'],
+  code,
   codes: {
     AUTHENTICATION_REQUIRED: 'expired',
     INVALID_PERMISSIONS: 'permission',
@@ -23,8 +25,10 @@ const errors: ErrorRules = {
   },
   // No call succeeds in the 30 seconds after a refused one, and mostly no header says so.
   retryAfterSeconds: ({ headers, body }) => {
-    if (pick(body, 'errors.0.error') === 'PUBLIC_API_BILLING_LIMIT_EXCEEDED') return 86_400
-    return headers['retry-after'] ? undefined : 30
+    const said = pickString(body, code)
+    if (said === 'PUBLIC_API_BILLING_LIMIT_EXCEEDED') return 86_400
+    // An answer that names no code comes from the network in front: it may be a limit too.
+    return headers['retry-after'] || (said !== undefined && said !== 'RATE_LIMIT_REACHED') ? undefined : 30
   },
 }
 

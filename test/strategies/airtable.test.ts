@@ -32,6 +32,20 @@ describe("Airtable's refusals", () => {
   })
 })
 
+describe("Airtable's other refusals", () => {
+  it.each([
+    [403, error('INVALID_PERMISSIONS')],
+    [404, { error: 'NOT_FOUND' }],
+  ])('do not tell anybody to wait: %i %j', async (status, body) => {
+    expect((await refusal(airtable.api.errors, { status, body }))?.retryAfterSeconds).toBeUndefined()
+  })
+
+  it('from the network in front can be limits without a code', async () => {
+    const answer = { status: 429, body: 'Too Many Requests' }
+    expect(await refusal(airtable.api.errors, answer)).toMatchObject({ fault: 'rate_limited', retryAfterSeconds: 30 })
+  })
+})
+
 describe('what Airtable is asked for', () => {
   const resource = (name: string) => airtable.resources.find((one) => one.name === name)
 
