@@ -44,6 +44,9 @@ const tokenErrors: ErrorRules = {
     application_suspended: 'client',
     unverified_user_email: 'permission',
   },
+  // Of a revocation, which is a call of the API: a token that ended is not known any more, but its refresh token still counts.
+  classify: ({ status, body }) =>
+    (status === 404 || status === 422) && pick(body, 'message') !== undefined ? 'expired' : undefined,
 }
 
 const get = (path: string, query: RequestTemplate['query']): RequestTemplate => ({
@@ -79,7 +82,8 @@ const resources: readonly Resource[] = [
       state: 'all',
       since: '{since.iso8601}',
       sort: 'updated',
-      direction: 'asc',
+      // What changes meanwhile moves to the front and pushes others back, to be read twice. Oldest first, others could slip through.
+      direction: 'desc',
     }),
     pagination: pages,
     items: '',
@@ -88,7 +92,7 @@ const resources: readonly Resource[] = [
     id: 'id',
     timestamp: updated,
     filter: 'server',
-    order: 'asc',
+    order: 'desc',
     skipParentOn: ['not_found'],
     limits: 'At least one call for each repository. Comments are not read.',
   },
@@ -228,6 +232,8 @@ export const github = defineProvider({
   deviations: {
     'api.headers.user-agent':
       'Every request of this library carries its name as User-Agent, which is all that GitHub asks.',
+    'backfill.issues.params.direction':
+      'Newest first: pages can go by number, and read oldest first, what changes meanwhile would make others slip through.',
     'backfill.commits.id': 'Forks hold the same commits: repository and sha.',
   },
 })

@@ -100,3 +100,23 @@ describe("GitHub's issues", () => {
     expect(issues?.itemFilter?.({ id: 2, pull_request: {} })).toBe(false)
   })
 })
+
+describe('the end of a GitHub connection', () => {
+  it('takes another access token where the one there is has ended: its refresh token still counts', async () => {
+    for (const status of [404, 422]) {
+      const gone = await refusal(github.auth.errors, { status, body: error('Not Found') })
+      expect(gone).toMatchObject({ fault: 'expired' })
+    }
+    // What the token endpoint says of a client that it does not know.
+    expect(await refusal(github.auth.errors, { status: 404, body: { error: 'Not Found' } })).toMatchObject({
+      fault: 'not_found',
+    })
+  })
+})
+
+describe('the issues of a GitHub repository', () => {
+  it('are read newest first, so that a change meanwhile lets nothing slip through', () => {
+    const issues = github.resources.find(({ name }) => name === 'issues')
+    expect(issues).toMatchObject({ order: 'desc', request: { query: { sort: 'updated', direction: 'desc' } } })
+  })
+})
