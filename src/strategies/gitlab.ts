@@ -1,7 +1,9 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { linkTo } from '../sync/pagination.js'
+import type { LabPages } from '../testing/lab-hints.js'
+import { defineProvider, type Pagination, type RequestTemplate, type Resource } from './define-provider.js'
 import { strategyClass } from './strategy.js'
-import { pick } from './template.js'
+import { pick, pickString } from './template.js'
 
 const errors: ErrorRules = {
   code: ['error'],
@@ -25,7 +27,27 @@ const get = (path: string, query: RequestTemplate['query']): RequestTemplate => 
 })
 const pages = { style: 'link_header' } as const
 
-/** Issues and merge requests of a project, by their change; pages end at 50,000 rows of one query. */
+/** gitlab.com shows 50,000 rows of one query. */
+const LAST_PAGE = 500
+/**
+ * Pages by number, newest change first: what changes meanwhile moves to the front and pushes others back, to be read twice. Oldest first,
+ * others would slip through. Behind the last page that is shown, the list begins again at the last change read.
+ */
+const newestFirst: Pagination = {
+  style: 'custom',
+  next: ({ headers, items }) => {
+    const next = linkTo(headers.link, 'next')
+    if (next === undefined || !URL.canParse(next, 'https://gitlab.com')) return undefined
+    const query = Object.fromEntries(new URL(next, 'https://gitlab.com').searchParams)
+    if (Number(query.page ?? 0) <= LAST_PAGE) return { state: query }
+    const { page: _, ...first } = query
+    const last = pickString(items.at(-1), 'updated_at')
+    return last === undefined ? undefined : { state: { ...first, updated_before: last } }
+  },
+  apply: (request, state) => ({ ...request, query: { ...request.query, ...(state as Record<string, string>) } }),
+}
+
+/** Issues and merge requests of a project, by their change. */
 function changes(name: 'issues' | 'merge_requests', limits: string): Resource {
   return {
     name,
@@ -35,19 +57,21 @@ function changes(name: 'issues' | 'merge_requests', limits: string): Resource {
       scope: 'all',
       updated_after: '{since.iso8601}',
       order_by: 'updated_at',
-      sort: 'asc',
+      sort: 'desc',
     }),
-    pagination: pages,
+    pagination: newestFirst,
     items: '',
     id: 'id',
     timestamp: { path: 'updated_at', format: 'iso8601' },
     filter: 'server',
-    order: 'asc',
-    restartAfter: { items: 50_000 },
+    order: 'desc',
     skipParentOn: ['not_found'],
     limits,
   }
 }
+
+const NEWEST_FIRST =
+  'Newest first: pages go by number, and read oldest first, what changes meanwhile would make others slip through. What the Link header asks for is taken over, up to the last page that is shown.'
 
 // No `scopes` per resource: an application with the scope `api` is granted that one alone, and it includes `read_api`.
 const resources: readonly Resource[] = [
@@ -88,6 +112,13 @@ const resources: readonly Resource[] = [
     skipParentOn: ['not_found'],
   },
 ]
+
+/** Further pages of the lab are told apart by the number of their first item. */
+const labPages: LabPages = {
+  offset: ({ query }) => Number(query.from ?? 0),
+  next: (_body, nextOffset) =>
+    nextOffset === undefined ? undefined : { link: `<https://gitlab.com/?from=${nextOffset}>; rel="next"` },
+}
 
 /**
  * GitLab: OAuth 2.0 authorization code with PKCE, at gitlab.com or at an instance of one's own.
@@ -141,7 +172,8 @@ export const gitlab = defineProvider({
       url: '{base_url}/oauth/revoke',
       form: { client_id: '{client_id}', client_secret: '{client_secret}', token: '{token}' },
       auth: 'none',
-      token: 'access',
+      // Ends both. An access token that is over would be confirmed and its refresh token left alive.
+      token: 'refresh',
     },
   },
   identity: {
@@ -157,6 +189,7 @@ export const gitlab = defineProvider({
     rateLimit: { requests: 2000, perSeconds: 60 },
   },
   resources,
+  lab: { pages: { issues: labPages, merge_requests: labPages } },
   guide: {
     setup: [
       'On the instance open the avatar, Edit profile, Applications (or the settings of a group, or the Admin area for the whole instance).',
@@ -182,6 +215,10 @@ export const gitlab = defineProvider({
   deviations: {
     'env.GITLAB_BASE_URL':
       'Extra variable: the instance is set by the operator, as the client secret goes there (the sheet asks the user and warns of it).',
+    'backfill.issues.params.sort': NEWEST_FIRST,
+    'backfill.issues.pagination.style': NEWEST_FIRST,
+    'backfill.merge_requests.params.sort': NEWEST_FIRST,
+    'backfill.merge_requests.pagination.style': NEWEST_FIRST,
     'backfill.commits.id': 'Forks hold the same commits: project and sha.',
   },
 })
