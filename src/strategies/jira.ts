@@ -65,9 +65,9 @@ const resources: readonly Resource[] = [
     items: 'issues',
     id: 'id',
     timestamp: { path: 'fields.updated', format: 'iso8601' },
+    // Times in a query are in the time zone of the person. No `order`: a query that begins again goes back to the start of the window with
+    // its overlap, as the time of the last change read would be one of another zone.
     filter: 'server',
-    order: 'asc',
-    // Times in a query are in the time zone of the person.
     overlapSeconds: 86_400,
     limits:
       'The latest changes can be missing from the search for a moment. Custom fields and attachments are not read.',

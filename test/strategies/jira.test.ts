@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest'
+import { IntegrationError } from '../../src/errors.js'
+import type { Resource } from '../../src/strategies/define-provider.js'
 import { jira } from '../../src/strategies/jira.js'
+import type { ParentSource } from '../../src/sync/parents.js'
+import { readResource } from '../../src/sync/reader.js'
 import { parseTimestamp } from '../../src/sync/window.js'
 import { refusal } from './refusal.js'
 
@@ -81,5 +85,34 @@ describe("Jira's backfill", () => {
     expect(filter?.({ id: '1', fields: { timespent: 3600 } })).toBe(true)
     expect(filter?.({ id: '1', fields: {} })).toBe(true)
     expect(filter?.({ id: '1', fields: { timespent: null } })).toBe(false)
+  })
+})
+
+describe("Jira's issues", () => {
+  it('begin again a day before the window when their cursor is lost: times in a query are those of another zone', async () => {
+    const issues = jira.resources.find(({ name }) => name === 'issues') as Resource
+    const window = { from: Date.UTC(2026, 7, 20), to: Date.UTC(2026, 10, 20) }
+    const asked: string[] = []
+    const answers = [
+      { issues: [{ id: '1', fields: { updated: '2026-10-01T10:00:00.000+0000' } }], nextPageToken: 'lost' },
+      new IntegrationError('PROVIDER_REFUSED', 'No.', { fault: 'cursor_expired' }),
+      { issues: [] },
+    ]
+    const pages = readResource({
+      resource: issues,
+      window,
+      from: undefined,
+      source: { store: {} as ParentSource['store'], connectionId: 'c', backfillId: 'b', resources: [issues] },
+      call: async (_request, { since }) => {
+        asked.push(since.toISOString())
+        const answer = answers.shift()
+        if (answer instanceof Error) throw answer
+        return { headers: {}, body: answer, url: 'https://api.atlassian.com/' }
+      },
+      concurrency: 1,
+      skipsParent: () => false,
+    })
+    for await (const _ of pages);
+    expect(asked).toEqual(Array(3).fill('2026-08-19T00:00:00.000Z'))
   })
 })
