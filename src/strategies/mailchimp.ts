@@ -173,6 +173,8 @@ export const mailchimp = defineProvider({
     // The token has the role of its person: a colleague's approval is another connection.
     keyParts: ['login.login_id'],
     params: { dc: 'dc' },
+    // One sign-in for all data centres gives the ids: an account that moves keeps its own.
+    uniqueAcrossHosts: true,
   },
   api: {
     baseURL: 'https://{dc}.api.mailchimp.com/3.0',

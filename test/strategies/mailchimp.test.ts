@@ -1,4 +1,8 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { describe, expect, it } from 'vitest'
+import { createProviderHttp } from '../../src/provider-http/client.js'
+import { identify } from '../../src/strategies/identify.js'
 import { mailchimp } from '../../src/strategies/mailchimp.js'
 import { readToken } from '../../src/strategies/token-endpoint.js'
 import { refusal } from './refusal.js'
@@ -53,5 +57,36 @@ describe('the members of a Mailchimp audience', () => {
   it('are read newest first, so that a change meanwhile lets nobody slip through', () => {
     const members = mailchimp.resources.find(({ name }) => name === 'members')
     expect(members).toMatchObject({ order: 'desc', request: { query: { sort_dir: 'DESC' } }, id: ['parent:id', 'id'] })
+  })
+})
+
+describe('a Mailchimp account', () => {
+  it('that moved to another data centre is still the same account', async () => {
+    const client = {
+      clientId: 'c',
+      clientSecret: 's',
+      env: {},
+      params: {},
+      redirectURI: 'https://app.example/cb',
+      appName: 'x',
+    }
+    const keyAt = async (dc: string) => {
+      const body = { dc, user_id: 1234, accountname: 'Bakery', login: { login_id: 77 } }
+      const server = createServer((_req, res) =>
+        res.setHeader('content-type', 'application/json').end(JSON.stringify(body)),
+      )
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+      const door = createProviderHttp({
+        origins: { 'https://login.mailchimp.com': `http://127.0.0.1:${(server.address() as AddressInfo).port}` },
+      })
+      try {
+        const grant = { tokens: { default: { accessToken: 'a' } }, scopes: [], params: {} }
+        return (await identify(door, mailchimp, client, grant, {})).key
+      } finally {
+        await door.close()
+        await new Promise((resolve) => server.close(resolve))
+      }
+    }
+    expect(await keyAt('us6')).toBe(await keyAt('us21'))
   })
 })
