@@ -28,7 +28,10 @@ function claimsOf(token: string | undefined): unknown {
   }
 }
 
-/** Changes since the start of the window, oldest first. */
+/**
+ * Changes since the start of the window, newest first: pages go by number, and what is edited meanwhile moves to the front and pushes others
+ * back, to be read twice. Oldest first, others would slip through.
+ */
 function list(
   name: string,
   path: string,
@@ -41,14 +44,14 @@ function list(
       method: 'GET',
       url: `https://api.xero.com/api.xro/2.0/${path}`,
       headers: { 'if-modified-since': '{since.iso8601_no_zone}' },
-      query: { page: '1', pageSize: '100', order: 'UpdatedDateUTC ASC', ...more.query },
+      query: { page: '1', pageSize: '100', order: 'UpdatedDateUTC DESC', ...more.query },
     },
     pagination: { style: 'page', at: 'query', param: 'page', pageSize: 100, last: 'pagination.pageCount' },
     items: path,
     id,
     timestamp: { path: 'UpdatedDateUTC', format: 'json_date' },
     filter: 'server',
-    order: 'asc',
+    order: 'desc',
     limits: more.limits,
   }
 }
@@ -68,6 +71,9 @@ const resources: readonly Resource[] = [
     limits: 'Archived contacts too, with the status ARCHIVED.',
   }),
 ]
+
+const NEWEST_FIRST =
+  'Newest first: pages go by number, and read oldest first, what is edited meanwhile would make others slip through.'
 
 const DELETES_ONE =
   'The sheet names both: the revocation endpoint ends all organisations of the person, DELETE the one that is disconnected.'
@@ -221,6 +227,10 @@ export const xero = defineProvider({
     'auth.connection_params.connectionId': 'Learned with the organisation: what a disconnect deletes.',
     'auth.revocation.method': DELETES_ONE,
     'auth.revocation.url': DELETES_ONE,
+    'backfill.invoices.params.order': NEWEST_FIRST,
+    'backfill.bank_transactions.params.order': NEWEST_FIRST,
+    'backfill.payments.params.order': NEWEST_FIRST,
+    'backfill.contacts.params.order': NEWEST_FIRST,
   },
 })
 

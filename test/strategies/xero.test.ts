@@ -91,3 +91,11 @@ describe('a Xero organisation', () => {
     })
   })
 })
+
+describe("Xero's lists", () => {
+  it.each(
+    xero.resources.map((resource) => [resource.name, resource] as const),
+  )('%s: are read newest first, so that a change meanwhile lets nothing slip through', (_, resource) => {
+    expect(resource).toMatchObject({ order: 'desc', request: { query: { order: 'UpdatedDateUTC DESC' } } })
+  })
+})
