@@ -89,7 +89,8 @@ const resources: readonly Resource[] = [
     timestamp: { path: ['design.updated_at', 'image.updated_at'], format: 'unix' },
     filter: 'client',
     order: 'desc',
-    skipParentOn: ['not_found'],
+    // That uploads can be listed like a folder is not promised: refused, they are passed over, and the receipt says so.
+    skipParentOn: ['not_found', 'invalid'],
     limits: `${noSince} Canva lists no videos.`,
   },
   {

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { IntegrationError } from '../../src/errors.js'
 import { canva } from '../../src/strategies/canva.js'
+import type { Resource } from '../../src/strategies/define-provider.js'
+import { skipsParent } from '../../src/sync/failures.js'
 import { refusal } from './refusal.js'
 
 const error = (code: string, message = 'No.') => ({ code, message })
@@ -70,5 +72,13 @@ describe("what lies in Canva's folders", () => {
     const folder = { type: 'folder', folder: { id: 'FAF1', name: 'Q3' } }
     expect(folders?.toItems?.({ items: [folder] })).toEqual([{ ...folder, id: 'FAF1' }])
     expect(contents?.toItems?.({ message: 'no list' })).toBeUndefined()
+  })
+})
+
+describe("Canva's uploads", () => {
+  it('are passed over where Canva does not list them like a folder', async () => {
+    const contents = canva.resources.find(({ name }) => name === 'folder_items') as Resource
+    const answer = { status: 400, body: { code: 'bad_request_params', message: 'Invalid folder.' } }
+    expect(skipsParent(contents, await refusal(canva.api.errors, answer))).toBe(true)
   })
 })
