@@ -23,6 +23,8 @@ const errors: ErrorRules = {
   // A key cannot be refreshed: whatever 401 says, only its owner can help. 403 names a missing permission of a restricted key.
   classify: ({ status, body }) => {
     if (status === 401) return 'revoked'
+    // The object that the next page was to begin after was deleted meanwhile.
+    if (status < 500 && pick(body, 'error.param') === 'starting_after') return 'cursor_expired'
     if (status === 403) return pick(body, 'error.code') === 'account_invalid' ? 'account_gone' : 'permission'
     return status === 429 ? 'rate_limited' : undefined
   },
@@ -54,7 +56,7 @@ const text = (value: unknown) => (typeof value === 'string' && value !== '' ? va
  *
  * Keys do not end by themselves. The version of the API is pinned, or each account's own default would decide the shape of objects.
  * A restricted key may not ask which account it belongs to (403): then a list of charges proves that it works, and the connection
- * is named by the key's first and last characters.
+ * is named by the key's first and last characters. An account has the same id in test mode, so a test key makes a connection of its own.
  *
  * @see {@link https://docs.stripe.com/rate-limits | Stripe, rate limits} (read 2026-11-20)
  */
@@ -100,7 +102,11 @@ export const stripe = defineProvider({
     errors,
   },
   identity: {
-    resolve: async ({ call, params, keyHint }) => {
+    resolve: async ({ call, params, keyHint = '' }) => {
+      // An account has one id, and in its test mode other data: the mode is part of what was connected.
+      const isTest = /^[a-z]+_test_/.test(keyHint)
+      const keyParts = isTest ? ['test'] : []
+      const named = (name: string) => (isTest ? `${name} (test data)` : name)
       try {
         const account = await call({ method: 'GET', url: 'https://api.stripe.com/v1/account' })
         const id = text(pick(account, 'id'))
@@ -111,13 +117,14 @@ export const stripe = defineProvider({
           email ??
           id ??
           'Stripe account'
-        return { name, ...(id !== undefined && { id }), ...(email !== undefined && { email }) }
+        return { name: named(name), keyParts, ...(id !== undefined && { id }), ...(email !== undefined && { email }) }
       } catch (error) {
         if (!(error instanceof IntegrationError) || error.fault !== 'permission') throw error
       }
       await call({ method: 'GET', url: 'https://api.stripe.com/v1/charges', query: { limit: '1' } })
       const label = keyHint ? `Stripe, key ${keyHint}` : 'Stripe, restricted key'
-      return params.accountId === undefined ? { name: label } : { id: params.accountId, name: params.accountId }
+      const { accountId: id } = params
+      return id === undefined ? { name: label, keyParts } : { id, name: named(id), keyParts }
     },
   },
   api: {
@@ -156,7 +163,7 @@ export const stripe = defineProvider({
     limits: [
       'Objects created in the window; later changes of older ones are not found.',
       'A key for test data sees no live data, and the other way round.',
-      'A restricted key cannot name its account: the connection is named by the first and last characters of the key.',
+      'A restricted key cannot name its account: the connection is named by the first and last characters of the key, and another key makes another connection.',
     ],
   },
   deviations: {

@@ -67,7 +67,7 @@ describe('the account behind a Stripe key', () => {
 
   it('is named by its display name', async () => {
     const { result } = await resolve([account])
-    expect(await result).toEqual({ id: 'acct_1', name: 'Ada Shop', email: 'ada@example.com' })
+    expect(await result).toEqual({ id: 'acct_1', name: 'Ada Shop', email: 'ada@example.com', keyParts: [] })
   })
 
   it.each([
@@ -83,13 +83,21 @@ describe('the account behind a Stripe key', () => {
     const { result, calls } = await resolve([refused('permission'), { object: 'list', data: [] }], {
       keyHint: 'rk_live_…x7Qz',
     })
-    expect(await result).toEqual({ name: 'Stripe, key rk_live_…x7Qz' })
+    expect(await result).toEqual({ name: 'Stripe, key rk_live_…x7Qz', keyParts: [] })
     expect(calls[1]).toMatchObject({ method: 'GET', url: 'https://api.stripe.com/v1/charges', query: { limit: '1' } })
   })
 
   it('is the connected account where one was named', async () => {
     const { result } = await resolve([refused('permission'), {}], { params: { accountId: 'acct_2' } })
-    expect(await result).toEqual({ id: 'acct_2', name: 'acct_2' })
+    expect(await result).toEqual({ id: 'acct_2', name: 'acct_2', keyParts: [] })
+  })
+
+  it.each([
+    [[account], {}, { id: 'acct_1', name: 'Ada Shop (test data)' }],
+    [[refused('permission'), {}], { accountId: 'acct_2' }, { id: 'acct_2', name: 'acct_2 (test data)' }],
+  ])('is another connection with a test key, since its id is the same there: %j, %j', async (answers, params, known) => {
+    const { result } = await resolve(answers, { params, keyHint: 'rk_test_…x7Qz' })
+    expect(await result).toMatchObject({ ...known, keyParts: ['test'] })
   })
 
   it('stays unknown when the key may not read charges either', async () => {
@@ -118,6 +126,11 @@ describe("Stripe's refusals", () => {
     [404, error({ code: 'resource_missing' }), 'not_found'],
     [429, error({ code: 'rate_limit' }), 'rate_limited'],
     [400, error({ param: 'created' }), 'invalid'],
+    [
+      400,
+      error({ code: 'resource_missing', param: 'starting_after', message: "No such customer: 'cus_1'" }),
+      'cursor_expired',
+    ],
     [500, error({ type: 'api_error' }), 'unavailable'],
   ])('with status %i and %j mean %s', async (status, body, fault) => {
     expect(await refusal(stripe.api.errors, { status, body })).toMatchObject({ fault })
