@@ -73,6 +73,9 @@ const asClient = (path: string, json: RequestTemplate['json']): RequestTemplate 
   auth: 'none',
 })
 
+/** Banks post a transaction days after the day that it bears, and that day alone is told: the time of a window is no sharp edge. */
+const LATE_SECONDS = 14 * 86_400
+
 const resources: readonly Resource[] = [
   {
     name: 'accounts',
@@ -93,6 +96,7 @@ const resources: readonly Resource[] = [
     id: 'transaction_id',
     timestamp: { path: 'date', format: 'date' },
     filter: 'client',
+    overlapSeconds: LATE_SECONDS,
     // An update between two pages makes the whole set void: nothing counts before the last page was read.
     commit: 'set',
     rateLimit: { requests: 50, perSeconds: 60 },
@@ -111,6 +115,7 @@ const resources: readonly Resource[] = [
     id: 'transaction_id',
     timestamp: { path: 'date', format: 'date' },
     filter: 'server',
+    overlapSeconds: LATE_SECONDS,
     order: 'desc',
     rateLimit: { requests: 30, perSeconds: 60 },
     reach: { days: 730, reason: 'Plaid fetches at most 730 days when a bank is connected.' },
@@ -222,6 +227,7 @@ export const plaid = defineProvider({
     ],
     limits: [
       'Banks in the United States; each bank is a connection of its own, and linking it twice makes two.',
+      'A bank whose sign-in has ended cannot be repaired in place: link it anew, as another connection, and remove the old one.',
       'Right after connecting, Plaid may still fetch the history; the backfill waits for it.',
       'The history reaches back at most 730 days, or what the bank offers.',
     ],

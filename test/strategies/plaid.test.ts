@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import type { Resource } from '../../src/strategies/define-provider.js'
 import { plaid } from '../../src/strategies/plaid.js'
+import { readPage } from '../../src/sync/page.js'
 import { refusal } from './refusal.js'
 
 const error = (error_type: string, error_code: string) => ({
@@ -88,6 +90,21 @@ describe("Plaid's definition", () => {
     const [{ pattern }] = plaid.params
     expect(['sandbox', 'production'].every((name) => pattern.test(name))).toBe(true)
     expect(['development', 'evil.com/', 'sandbox.evil', ''].some((name) => pattern.test(name))).toBe(false)
+  })
+
+  it.each([
+    'transactions',
+    'transactions_by_date',
+  ])('keeps what a bank posts late: %s of the days before the window', (name) => {
+    const resource = plaid.resources.find((one) => one.name === name) as Resource
+    const edge = Date.parse('2026-08-20T12:00:00Z') - (resource.overlapSeconds ?? 0) * 1000
+    const items = [
+      { transaction_id: 'first-day', date: '2026-08-20' },
+      { transaction_id: 'late', date: '2026-08-12' },
+    ]
+    const { records } = readPage(resource, { added: items, transactions: items }, undefined, edge)
+    expect(records.map(({ id }) => id)).toEqual(['first-day', 'late'])
+    expect(resource.overlapSeconds).toBe(1_209_600)
   })
 
   it('asks for a history as deep as any window', () => {
