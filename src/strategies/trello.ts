@@ -11,18 +11,26 @@ const texts: readonly [RegExp, 'client' | 'revoked' | 'permission' | 'not_found'
   [/invalid id/i, 'not_found'],
 ]
 
-const errors: ErrorRules = {
+function textOf(body: unknown): string {
+  const { error, message } = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>
+  return typeof body === 'string' ? body : `${message ?? ''} ${error ?? ''}`
+}
+
+/** While somebody connects, a 401 with an unknown text may as well be about the key: the step decides. */
+const tokenErrors: ErrorRules = {
   code: ['error'],
   codes: { API_TOKEN_LIMIT_EXCEEDED: 'rate_limited', API_KEY_LIMIT_EXCEEDED: 'rate_limited' },
   classify: ({ status, body }) => {
     if (status === 429) return 'rate_limited'
-    const { error, message } = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>
-    const text = typeof body === 'string' ? body : `${message ?? ''} ${error ?? ''}`
-    const known = status < 500 ? texts.find(([pattern]) => pattern.test(text))?.[1] : undefined
-    return known ?? (status === 401 ? 'revoked' : undefined)
+    return status < 500 ? texts.find(([pattern]) => pattern.test(textOf(body)))?.[1] : undefined
   },
   // Not told by the answer: the window is 10 seconds.
-  retryAfterSeconds: ({ headers }) => (headers['retry-after'] ? undefined : 10),
+  retryAfterSeconds: ({ headers, body }) => (!headers['retry-after'] && /limit/i.test(textOf(body)) ? 10 : undefined),
+}
+
+const errors: ErrorRules = {
+  ...tokenErrors,
+  classify: (answer) => tokenErrors.classify?.(answer) ?? (answer.status === 401 ? 'revoked' : undefined),
 }
 
 const CARD_FIELDS =
@@ -111,7 +119,7 @@ export const trello = defineProvider({
       },
     ],
     authorizationParams: { name: '{app_name}', expiration: 'never' },
-    errors,
+    errors: tokenErrors,
     revocation: {
       method: 'DELETE',
       url: 'https://api.trello.com/1/tokens/{token}',
@@ -137,6 +145,8 @@ export const trello = defineProvider({
     rateLimit: { requests: 100, perSeconds: 10 },
   },
   resources,
+  // Only another scope or expiration makes a new entry in a person's settings: the same ones may mean the same token.
+  grant: 'shared',
   guide: {
     setup: [
       'Open https://trello.com/power-ups/admin and create an app (a Power-Up) in one of your workspaces.',

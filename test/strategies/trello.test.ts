@@ -33,6 +33,22 @@ describe("Trello's refusals", () => {
   })
 })
 
+describe("Trello's token steps", () => {
+  it('leave an unknown 401 to the step: a signature that does not fit is about the app, not about a person', async () => {
+    const answer = { status: 401, headers: {}, body: 'invalid signature' }
+    expect(trello.auth.errors.classify?.(answer)).toBeUndefined()
+    const error = await refusal(trello.auth.errors, { status: 404, body: 'model not found' })
+    expect(error?.retryAfterSeconds).toBeUndefined()
+  })
+
+  it.each([
+    ['invalid key', 'client'],
+    ['invalid signature for request token', 'revoked'],
+  ])('take %j as %s', async (body, fault) => {
+    expect(await refusal(trello.auth.errors, { status: 401, body })).toMatchObject({ fault })
+  })
+})
+
 describe("Trello's cards", () => {
   it('go on before the smallest id, since they are paged by creation', () => {
     const cards = trello.resources.find(({ name }) => name === 'cards') as Resource
