@@ -52,9 +52,8 @@ const resources: readonly Resource[] = [
     items: 'items',
     id: 'track.id',
     timestamp: added,
+    // Newest first is what the list shows; it is not documented, so the whole list is read.
     filter: 'client',
-    // Newest first is what the list shows; it is not documented.
-    order: 'desc',
     scopes: ['user-library-read'],
     limits: 'Tracks that were removed leave no trace.',
   },

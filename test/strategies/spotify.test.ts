@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import type { Resource } from '../../src/strategies/define-provider.js'
 import { spotify } from '../../src/strategies/spotify.js'
+import { readPage } from '../../src/sync/page.js'
 import { refusal } from './refusal.js'
 
 const error = (status: number, message: string, more = {}) => ({ error: { status, message, ...more } })
@@ -46,5 +48,16 @@ describe("Spotify's playlist entries", () => {
   it('that are no longer available are left out', () => {
     expect(entries?.itemFilter?.({ added_at: '2026-10-01T00:00:00Z', item: null })).toBe(false)
     expect(entries?.itemFilter?.({ added_at: null, item: { uri: 'spotify:track:abc' } })).toBe(true)
+  })
+})
+
+describe("Spotify's saved tracks", () => {
+  it('are read to the end, since no page promises their order', () => {
+    const tracks = spotify.resources.find(({ name }) => name === 'saved_tracks') as Resource
+    const items = [{ added_at: '2020-01-01T00:00:00Z', track: { id: 'old' } }]
+    expect(readPage(tracks, { items }, undefined, Date.parse('2026-08-20T00:00:00Z'))).toMatchObject({
+      records: [],
+      beyondEdge: false,
+    })
   })
 })
