@@ -95,8 +95,9 @@ export function nextState(pagination: Pagination, answer: PageAnswer & { url: st
       const page = Number(state ?? pagination.start ?? 1)
       if (pagination.more !== undefined) return saysNo(body, pagination.more) ? undefined : page + 1
       const last = pagination.last === undefined ? undefined : pick(body, pagination.last)
-      // Some name the last page (Xero), some say that this one was it (ClickUp).
+      // Some name the last page (Xero), some say whether this one was it (ClickUp): a short one need not be.
       if (last === true || items.length === 0) return undefined
+      if (last === false) return page + 1
       if (typeof last === 'number' || (typeof last === 'string' && /^\d+$/.test(last)))
         return page >= Number(last) ? undefined : page + 1
       return items.length < pagination.pageSize ? undefined : page + 1
