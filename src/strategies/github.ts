@@ -44,9 +44,9 @@ const tokenErrors: ErrorRules = {
     application_suspended: 'client',
     unverified_user_email: 'permission',
   },
-  // Of a revocation, which is a call of the API: a token that ended is not known any more, but its refresh token still counts.
+  // A revocation is a call of the API, which names its documentation. It does not know a token that ended, whose refresh token still counts.
   classify: ({ status, body }) =>
-    (status === 404 || status === 422) && pick(body, 'message') !== undefined ? 'expired' : undefined,
+    (status === 404 || status === 422) && pick(body, 'documentation_url') !== undefined ? 'expired' : undefined,
 }
 
 const get = (path: string, query: RequestTemplate['query']): RequestTemplate => ({
