@@ -61,7 +61,8 @@ function daily(name: string, path: string, group: 'line_item' | 'model', days: n
   return {
     name,
     request: get(`organization/${path}`, {
-      start_time: '{since.unix}',
+      // The first day is cut to its start, and told by it: from midnight on it is whole, and the same one in every backfill.
+      start_time: '{since.unix_day}',
       end_time: '{now.unix}',
       bucket_width: '1d',
       group_by: ['project_id', group],
@@ -227,9 +228,12 @@ export const openai = defineProvider({
     'auth.connection_params.projectKey': 'See apiKey.',
     'identity.url': 'The sheet writes "yesterday" where the request has the moment as a number.',
     'identity.account_name': 'From the name call of the sheet, else begin and end of the key.',
+    'backfill.costs.params.start_time':
+      'Midnight: a day that is cut would be a record of its own, beside the whole one.',
     'backfill.costs.params.group_by[]': "OpenAI's specification names the parameter group_by.",
     'backfill.costs.params.group_by': "OpenAI's specification names the parameter group_by.",
     'backfill.costs.id': 'A record is one group of a day (the sheet says so in its notes).',
+    'backfill.usage_completions.params.start_time': 'See backfill.costs.params.start_time.',
     'backfill.usage_completions.params.group_by[]': "OpenAI's specification names the parameter group_by.",
     'backfill.usage_completions.params.group_by': "OpenAI's specification names the parameter group_by.",
     'backfill.usage_completions.id': 'A record is one group of a day (the sheet says so in its notes).',

@@ -200,6 +200,8 @@ export function formatDate(date: Date, format: string): string {
       return String(Math.floor(date.getTime() / 1000))
     case 'unix_ms':
       return String(date.getTime())
+    case 'unix_day':
+      return String((Math.floor(date.getTime() / DAY_MS) * DAY_MS) / 1000)
     case 'iso8601':
       return iso.replace(/\.\d{3}Z$/, 'Z')
     case 'iso8601_no_zone':

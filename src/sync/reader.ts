@@ -97,6 +97,7 @@ const DAY_MS = 86_400_000
 /** What a window's start is cut to when it is written into a request. */
 const CUT_MS: Readonly<Record<string, number>> = {
   unix_ms: 1,
+  unix_day: DAY_MS,
   date: DAY_MS,
   next_date: DAY_MS,
   date_time_minutes: 60_000,

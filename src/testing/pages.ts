@@ -106,7 +106,7 @@ const DAY_MS = 86_400_000
 function parseTime(format: string | undefined, value: string, edge: 'start' | 'end'): number {
   const number = Number(value)
   const time =
-    format === 'unix'
+    format === 'unix' || format === 'unix_day'
       ? number * 1000 + (edge === 'end' ? 999 : 0)
       : format === 'unix_ms'
         ? number

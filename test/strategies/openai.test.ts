@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { type FaultKind, IntegrationError } from '../../src/errors.js'
 import type { RequestTemplate } from '../../src/strategies/define-provider.js'
 import { openai } from '../../src/strategies/openai.js'
+import { buildRequest } from '../../src/strategies/template.js'
 import { refusal } from './refusal.js'
 
 const error = (fields: object) => ({
@@ -112,6 +113,15 @@ describe('what an OpenAI key is for', () => {
 })
 
 describe("OpenAI's sums per day", () => {
+  it('are asked for from midnight on: the first day would be cut, and count again beside the whole one', () => {
+    const scope = { params: {}, since: new Date('2026-08-21T07:32:00Z'), now: new Date('2026-11-21T07:32:00Z') }
+    for (const { request } of openai.resources.slice(0, 2)) {
+      const { searchParams } = new URL(buildRequest(request, scope).url)
+      expect(Number(searchParams.get('start_time'))).toBe(Date.parse('2026-08-21T00:00:00Z') / 1000)
+      expect(Number(searchParams.get('end_time'))).toBe(Date.parse('2026-11-21T07:32:00Z') / 1000)
+    }
+  })
+
   it('become one record per day and group', () => {
     const [costs] = openai.resources
     const day = { object: 'bucket', start_time: 1, end_time: 2 }

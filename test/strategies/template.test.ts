@@ -324,6 +324,7 @@ describe('a date', () => {
   it.each([
     ['unix', '1772323199'],
     ['unix_ms', '1772323199987'],
+    ['unix_day', '1772236800'],
     ['iso8601', '2026-02-28T23:59:59Z'],
     ['iso8601_no_zone', '2026-02-28T23:59:59'],
     ['date', '2026-02-28'],
@@ -351,6 +352,7 @@ describe('a date', () => {
         const behind = [
           [Number(formatDate(date, 'unix')) * 1000, 1_000],
           [Number(formatDate(date, 'unix_ms')), 1],
+          [Number(formatDate(date, 'unix_day')) * 1000, 86_400_000],
           [read('iso8601'), 1_000],
           [read('iso8601_no_zone', 'Z'), 1_000],
           [read('date_time_minutes', 'Z'), 60_000],
