@@ -61,6 +61,8 @@ const resources: readonly Resource[] = [
     },
     pagination: { ...continued('files/list_folder'), more: 'has_more' },
     items: 'entries',
+    // What is deleted while the list is read stands on its further pages, without an id.
+    itemFilter: (entry) => entry['.tag'] !== 'deleted',
     id: 'id',
     // Folders have no time: all of them are kept.
     timestamp: { path: 'server_modified', format: 'iso8601' },

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { dropbox } from '../../src/strategies/dropbox.js'
+import { readPage } from '../../src/sync/page.js'
 import { refusal } from './refusal.js'
 
 const error = (summary: string, fields: object = {}) => ({
@@ -46,6 +47,19 @@ describe("Dropbox's refusals", () => {
       fault: 'rate_limited',
       retryAfterSeconds,
     })
+  })
+})
+
+describe('the files of a Dropbox', () => {
+  const files = dropbox.resources.find(({ name }) => name === 'files')
+  const entry = (tag: string, more: object) => ({ '.tag': tag, name: 'a', path_lower: '/a', ...more })
+  const read = (...entries: object[]) =>
+    files && readPage(files, { entries, cursor: 'c', has_more: true }, undefined, 0)
+
+  it('leave out what was deleted while they were read, be it a whole page', () => {
+    const page = read(entry('deleted', {}), entry('file', { id: 'id:1' }), entry('folder', { id: 'id:2' }))
+    expect(page).toMatchObject({ records: [{ id: 'id:1' }, { id: 'id:2' }], unreadable: 0 })
+    expect(read(entry('deleted', {}))).toMatchObject({ records: [], unreadable: 0 })
   })
 })
 
