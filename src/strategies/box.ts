@@ -1,7 +1,7 @@
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type Pagination, type RequestTemplate, type Resource } from './define-provider.js'
 import { strategyClass } from './strategy.js'
-import { pick, pickString } from './template.js'
+import { pick } from './template.js'
 
 const errors: ErrorRules = {
   code: ['code', 'error'],
@@ -36,14 +36,22 @@ const get = (path: string, query: RequestTemplate['query']): RequestTemplate => 
 })
 const markers = { style: 'cursor', at: 'query', param: 'marker', next: 'next_marker' } as const
 
+/** A position is a text, or a number that can be too long for one in JavaScript: then one that surely lies before it. */
+function positionOf(body: unknown): string | undefined {
+  const position = pick(body, 'next_stream_position')
+  if (typeof position !== 'number') return typeof position === 'string' && position !== '' ? position : undefined
+  if (Number.isSafeInteger(position)) return String(position)
+  return String(BigInt(position) - BigInt(Math.ceil(position * Number.EPSILON)))
+}
+
 /**
- * Events go on from a position, a text or a number too long for one: cut, it can bring the last events again. The end is an empty page,
- * or a position that stays the same; a short page is none.
+ * Events go on from a position; from one that lies before the right one some come again. The end is an empty page, or a position that
+ * stays the same; a short page is none.
  */
 const positions: Pagination = {
   style: 'custom',
   next: ({ body, items, state }) => {
-    const next = pickString(body, 'next_stream_position')
+    const next = positionOf(body)
     return items.length === 0 || next === undefined || next === state ? undefined : { state: next }
   },
   apply: (request, state) => ({ ...request, query: { ...request.query, stream_position: String(state) } }),
@@ -127,6 +135,7 @@ const resources: readonly Resource[] = [
     id: 'event_id',
     timestamp: { path: 'created_at', format: 'iso8601' },
     filter: 'server',
+    reach: { days: 365, reason: 'Box shows the events of an enterprise for a year.' },
     limits: 'Only for an administrator of the enterprise, with the scope manage_enterprise_properties.',
   },
   {

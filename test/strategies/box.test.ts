@@ -54,6 +54,17 @@ describe("Box's events", () => {
     expect(next(1348790499819, 1, '7')).toEqual({ state: '1348790499819' })
   })
 
+  it('go on from before a position that is too long for a number: coming again is better than being left out', () => {
+    const { state } = next(JSON.parse('1152922976252290886'), 1) ?? {}
+    expect(BigInt(String(state))).toBeLessThanOrEqual(1152922976252290886n)
+    expect(BigInt(String(state))).toBeGreaterThan(1152922976252290000n)
+    expect(next(JSON.parse('1152922976252290886'), 1, state)).toBeUndefined()
+  })
+
+  it('of an enterprise reach back a year', () => {
+    expect(box.resources.find(({ name }) => name === 'enterprise_events')?.reach?.days).toBe(365)
+  })
+
   it('end with an empty page, or when the position stays', () => {
     expect(next('9', 0, '7')).toBeUndefined()
     expect(next(7, 2, '7')).toBeUndefined()
