@@ -178,7 +178,8 @@ const resources: readonly Resource[] = [
     // The first day is counted from its midnight.
     overlapSeconds: DAY_SECONDS,
     skipParentOn: ['not_found'],
-    reach: { days: 365, reason: 'LinkedIn keeps daily statistics for twelve months.' },
+    // With the day above it is the year that can be asked for.
+    reach: { days: 364, reason: 'LinkedIn keeps daily statistics for twelve months.' },
     limits: `${needsPages} Organic numbers only.`,
   },
   {
@@ -328,7 +329,13 @@ export const linkedin = defineProvider({
   },
   resources,
   lab: {
-    answers: [{ method: 'GET', url: USERINFO.url, body: ({ id, name, email }) => ({ sub: id, name, email, email_verified: true }) }],
+    answers: [
+      {
+        method: 'GET',
+        url: USERINFO.url,
+        body: ({ id, name, email }) => ({ sub: id, name, email, email_verified: true }),
+      },
+    ],
     items: {
       organizations: ({ index }) => ({
         organization: `urn:li:organization:${1000 + index}`,

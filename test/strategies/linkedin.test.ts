@@ -125,6 +125,11 @@ describe("LinkedIn's requests", () => {
     parent: { organization: 'urn:li:organization:7' },
   }
 
+  it('ask with the day before the window for no more than a year', () => {
+    const { reach, overlapSeconds } = resource('organization_share_statistics')
+    expect((reach?.days ?? 0) * 86_400 + (overlapSeconds ?? 0)).toBe(365 * 86_400)
+  })
+
   it('leave the structure of a query as it is, and encode the URN in it', () => {
     const { url } = buildRequest(resource('organization_share_statistics').request, scope)
     expect(url).toBe(
