@@ -15,6 +15,7 @@ const errors: ErrorRules = {
     '3': 'permission',
     '4': 'rate_limited',
     '10': 'permission',
+    '17': 'rate_limited',
     // There is no refresh token: a token that ended, whatever the reason, is repaired by connecting again.
     '102': 'revoked',
     '190': 'revoked',
@@ -128,8 +129,10 @@ const analytics = {
   filter: 'server',
   // Days without traffic are left out, and with them all of it.
   emptyWhenMissing: true,
-  // A day less than the year: a start beyond it is refused.
-  reach: { days: 364, reason: 'Meta shows analytics of the last year only.' },
+  // A day counts from its midnight where the account is: the first one would be left out, or be a part of itself.
+  overlapSeconds: 86_400,
+  // With that day a day less than the year: a start beyond it is refused.
+  reach: { days: 363, reason: 'Meta shows analytics of the last year only.' },
 } as const
 
 /** Current state, without times. */

@@ -24,6 +24,7 @@ describe("WhatsApp's refusals", () => {
     [400, error(100, { message: 'Invalid parameter' }), 'invalid'],
     [400, error(100, { message: 'API calls from the server require an appsecret_proof argument' }), 'client'],
     [400, error(4), 'rate_limited'],
+    [400, error(17), 'rate_limited'],
     [400, error(80007), 'rate_limited'],
     [403, error(131031), 'permission'],
     [500, error(2), 'unavailable'],
@@ -135,6 +136,13 @@ describe("WhatsApp's requests", () => {
       new URL(buildRequest(whatsapp.resources[index].request, scope).url).searchParams.get('fields')
     expect(fields(0)).toBe('analytics.start(1000).end(2000).granularity(DAY)')
     expect(fields(1)).toContain('.dimensions(["PRICING_CATEGORY","PRICING_TYPE","COUNTRY","PHONE"])')
+  })
+
+  it('ask for a day more than the window, and together for less than a year', () => {
+    for (const { reach, overlapSeconds } of [whatsapp.resources[0], whatsapp.resources[1]]) {
+      expect(overlapSeconds).toBe(86_400)
+      expect(reach.days * 86_400 + overlapSeconds).toBeLessThan(365 * 86_400)
+    }
   })
 
   it('make one record of each data point of the costs', () => {
