@@ -230,7 +230,7 @@ export const figma = defineProvider({
     limits: [
       'One team per connection, and its projects that the person can see. Drafts are not found.',
       'Public apps cannot list projects and files: Figma keeps the scope projects:read for private ones.',
-      'One app can hold one connection per person: a second tenant is refused.',
+      'One app can hold one connection per person: connecting again with another team moves it to that team, and a second tenant is refused.',
       'People with a view seat, and files of Starter teams, have very low limits: the backfill can then take days.',
       'What is drawn in a file is not read. Figma has no call to revoke a token: the person removes the app in the settings.',
     ],
