@@ -187,7 +187,7 @@ export const sendgrid = defineProvider({
   resources: [
     {
       name: 'daily_stats',
-      title: 'daily statistics',
+      title: 'Daily statistics',
       request: get('stats', {
         start_date: '{since.date}',
         end_date: '{now.date}',
