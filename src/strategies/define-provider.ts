@@ -7,8 +7,9 @@ import type { LabHints } from '../testing/lab-hints.js'
  * **Templates.** A `Template` is a string with placeholders in braces. Known everywhere: `{client_id}`, `{client_secret}` (only in
  * `auth` requests and `api.auth`), `{access_token}`, `{env.NAME}` (a further variable of `env`), and every name in `params`: the
  * connection parameters (`{shop}`), callback parameters (`{realmId}`) and what `token.params`, `afterToken` or `identity.params` kept (`{instance_url}`).
- * In resources also `{since.FORMAT}` and `{now.FORMAT}` with FORMAT one of `unix`, `unix_ms`, `unix_day` (the midnight before), `iso8601`, `iso8601_no_zone`, `date`,
- * `next_date` (the day after), `date_time_minutes` (`yyyy-MM-dd HH:mm`), all in UTC, and `{parent.PATH}`, the parent record (its own parent: `{parent.parent.PATH}`).
+ * In resources also `{since.FORMAT}` and `{now.FORMAT}` with FORMAT one of `unix`, `unix_ms`, `unix_day` (the midnight before), `iso8601`,
+ * `iso8601_no_zone`, `date`, `next_date` (the day after), `date_time_minutes` (`yyyy-MM-dd HH:mm`), all in UTC, and `{parent.PATH}`, the
+ * parent record (its own parent: `{parent.parent.PATH}`).
  * Values are percent-encoded in the path of a URL; before the path (scheme and host) they stand as they are, because their pattern
  * was checked; a placeholder that is the whole start of a URL (`{instance_url}/services`) is an origin.
  * A value in `query`, `form`, `json`, `headers` or `authorizationParams` that is one placeholder only is left out with its name when
