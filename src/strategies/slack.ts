@@ -51,7 +51,9 @@ const tokenErrors: ErrorRules = {
     code_expired: 'revoked',
     invalid_refresh_token: 'revoked',
     token_revoked: 'revoked',
-    token_expired: 'revoked',
+    // Said to a revocation, these mean that a living token has to be fetched first: the grant outlives its access token.
+    token_expired: 'expired',
+    invalid_auth: 'expired',
     account_inactive: 'account_gone',
     bad_redirect_uri: 'client',
     redirect_uri_mismatch: 'client',

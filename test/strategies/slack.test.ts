@@ -39,6 +39,8 @@ describe("Slack's refusals", () => {
     ['invalid_code', 'revoked'],
     ['code_already_used', 'revoked'],
     ['invalid_refresh_token', 'revoked'],
+    ['token_expired', 'expired'],
+    ['invalid_auth', 'expired'],
     ['bad_client_secret', 'client'],
     ['invalid_client_id', 'client'],
     ['bad_redirect_uri', 'client'],
