@@ -18,6 +18,8 @@ const errors: ErrorRules = {
     1001: 'not_found',
     3001: 'not_found',
     3301: 'not_found',
+    // The participants of a meeting are told for about a year.
+    12702: 'not_found',
     429: 'rate_limited',
   },
   classify: ({ body }) => {
@@ -54,7 +56,9 @@ const tokenErrors: ErrorRules = {
     const number = /\b47\d\d\b/.exec(reason)?.[0]
     if (number !== undefined && tokenErrors.codes?.[number]) return tokenErrors.codes[number]
     if (/redirect/i.test(reason)) return 'client'
-    return pick(body, 'error') === 'invalid_request' && /token|code/i.test(reason) ? 'revoked' : undefined
+    if (pick(body, 'error') !== 'invalid_request') return undefined
+    // Said to a revocation, "Invalid Token!" can mean that the access token alone ended: a refresh brings one to revoke.
+    return /code/i.test(reason) ? 'revoked' : /token/i.test(reason) ? 'expired' : undefined
   },
 }
 
@@ -111,7 +115,9 @@ const resources: readonly Resource[] = [
     filter: 'client',
     // That longer spans are answered is not described.
     sliceDays: MONTH_DAYS,
-    limits: 'Meetings that the person who connected hosted; those joined as a guest cannot be listed.',
+    reach: { days: 184, reason: 'Zoom lists the meetings of the last six months only.' },
+    limits:
+      'Scheduled meetings that the person who connected hosted; those started without being scheduled may be missing, and those joined as a guest cannot be listed.',
   },
   {
     name: 'meeting_participants',
@@ -227,6 +233,7 @@ export const zoom = defineProvider({
     ],
     limits: [
       'Meetings that the person who connected hosted: what was joined as a guest, and what colleagues hosted, is not read.',
+      'Meetings of the last six months; those started without being scheduled may be missing.',
       'Recordings and participants need a paid plan.',
       'The exact reports of an account (real end, total minutes) need an app for administrators and are not read.',
       'A Zoom user can be connected once for each app: a second tenant is refused.',

@@ -13,6 +13,7 @@ describe("Zoom's refusals", () => {
     [400, { code: 1010, message: 'User does not belong to this account: abc.' }, 'permission'],
     [404, { code: 1001, message: 'User does not exist: abc.' }, 'not_found'],
     [404, { code: 3001, message: 'Meeting does not exist: 123.' }, 'not_found'],
+    [400, { code: 12702, message: 'Can not access a meeting a year ago.' }, 'not_found'],
     [404, { code: 3301, message: 'This recording does not exist.' }, 'not_found'],
     [
       400,
@@ -42,7 +43,7 @@ describe("Zoom's refusals", () => {
   })
 
   it.each([
-    [400, { reason: 'Invalid Token!', error: 'invalid_request' }, 'revoked'],
+    [400, { reason: 'Invalid Token!', error: 'invalid_request' }, 'expired'],
     [400, { reason: 'Invalid authorization code abc', error: 'invalid_request' }, 'revoked'],
     [401, { reason: 'The token has been revoked (4741)', error: 'invalid_request' }, 'revoked'],
     [400, { code: 4741, message: 'The token has been revoked.' }, 'revoked'],
