@@ -54,6 +54,8 @@ export function googleOAuth(scopes: readonly Scope[]) {
         disabled_client: 'client',
         org_internal: 'client',
         admin_policy_enforced: 'admin',
+        // Said to a revocation of what was revoked already.
+        invalid_token: 'revoked',
         access_not_configured: 'client',
       },
     },

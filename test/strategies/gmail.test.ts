@@ -42,6 +42,13 @@ describe("Google's refusals", () => {
   })
 })
 
+describe("Google's revocation", () => {
+  it('is done when there is nothing left to revoke', async () => {
+    const body = { error: 'invalid_token', error_description: 'Token expired or revoked' }
+    expect(await refusal(gmail.auth.errors, { status: 400, body })).toMatchObject({ fault: 'revoked' })
+  })
+})
+
 describe("Gmail's resources", () => {
   it('capture the history id before the first page of messages', () => {
     const names = gmail.resources.map(({ name }) => name)
