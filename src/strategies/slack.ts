@@ -75,6 +75,7 @@ const get = (method: string, query: RequestTemplate['query']): RequestTemplate =
 const cursor = { style: 'cursor', at: 'query', param: 'cursor', next: 'response_metadata.next_cursor' } as const
 const reducedLimits =
   'Apps that are sold to others and not in the Slack Marketplace get 1 request a minute with 15 messages each; the history then takes long.'
+const freePlan = 'Slack shows the last 90 days only of a workspace on the free plan.'
 
 const resources: readonly Resource[] = [
   {
@@ -118,7 +119,7 @@ const resources: readonly Resource[] = [
     order: 'desc',
     skipParentOn: ['not_found'],
     rateLimit: { requests: 50, perSeconds: 60 },
-    limits: reducedLimits,
+    limits: `${freePlan} ${reducedLimits}`,
   },
   {
     name: 'thread_replies',
@@ -265,7 +266,9 @@ export const slack = defineProvider({
     ],
     limits: [
       'A user token reads the conversations its person is a member of, nothing else.',
+      freePlan,
       reducedLimits,
+      'Edits and deletions of messages that were read before are not found.',
       'The app has to be installed in a workspace: an installation for a whole Enterprise Grid organisation is not read.',
       'With SLACK_BOT_SCOPES the bot stays in the workspace when a connection is removed: an administrator removes the app there.',
     ],

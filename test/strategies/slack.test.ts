@@ -69,6 +69,13 @@ describe("Slack's thread replies", () => {
   })
 })
 
+describe("Slack's messages", () => {
+  it('say how far back a workspace on the free plan can be read', () => {
+    expect(resource('messages').limits).toContain('90 days')
+    expect(slack.guide.limits.join(' ')).toContain('90 days')
+  })
+})
+
 describe("Slack's bot", () => {
   it('is not ended with the connection of one person, as it is that of the whole workspace', () => {
     expect(Object.keys(slack.auth.tokens)).toEqual(['user', 'bot'])
