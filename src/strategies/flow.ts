@@ -118,6 +118,11 @@ export function callbackParams(
   return found
 }
 
+/** The callback's address where the protocol itself carries no state. */
+export function withState(redirectURI: string, state: string): string {
+  return `${redirectURI}${redirectURI.includes('?') ? '&' : '?'}${new URLSearchParams({ state })}`
+}
+
 export function invalid(definition: ProviderDefinition, field: string): IntegrationError {
   return new IntegrationError(
     'REQUEST_INVALID',

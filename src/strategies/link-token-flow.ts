@@ -1,6 +1,6 @@
 import { callProvider } from './call.js'
 import type { LinkToken } from './define-provider.js'
-import { codeRejected, type Flow, failure } from './flow.js'
+import { codeRejected, type Flow, failure, withState } from './flow.js'
 import { identify, pickParams } from './identify.js'
 import { pickString } from './template.js'
 
@@ -8,7 +8,7 @@ import { pickString } from './template.js'
 export const linkTokenFlow: Flow = {
   async start({ http, definition, client }, { state, params, userId }) {
     const auth = definition.auth as LinkToken
-    const redirect = `${client.redirectURI}?${new URLSearchParams({ state })}`
+    const redirect = withState(client.redirectURI, state)
     const { body } = await callProvider(http, definition, client, {
       request: auth.create,
       endpoint: 'link',

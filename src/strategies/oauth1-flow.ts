@@ -2,7 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto'
 import type { DoorRequest } from '../provider-http/client.js'
 import { scopeOf } from './call.js'
 import type { OAuth1 } from './define-provider.js'
-import { codeRejected, defaultScopes, type Flow, type FlowContext, failure } from './flow.js'
+import { codeRejected, defaultScopes, type Flow, type FlowContext, failure, withState } from './flow.js'
 import { identify } from './identify.js'
 import { allowedOrigins, fillRecord, fillURL, pickString } from './template.js'
 
@@ -12,12 +12,11 @@ export const oauth1Flow: Flow = {
     const { definition, client } = context
     const auth = definition.auth as OAuth1
     const scope = scopeOf(definition, client, { params })
-    const callback = `${client.redirectURI}?${new URLSearchParams({ state })}`
     const { body } = await ask(
       context,
       'request_token',
       fillURL(auth.requestTokenURL, scope),
-      { oauth_callback: callback },
+      { oauth_callback: withState(client.redirectURI, state) },
       '',
     )
     const requestToken = pickString(body, 'oauth_token')

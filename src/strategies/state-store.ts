@@ -38,7 +38,7 @@ interface Session {
 }
 
 /** The state store of a strategy used alone: the session of express-session, at most ten open attempts. */
-export function sessionStateStore(name: string): StateStore {
+export function sessionStateStore(name: string, provider: string): StateStore {
   const key = `atom-integrations:${name}`
   const sessionOf = (req: Request): Session => {
     const session = (req as unknown as { session?: Session }).session
@@ -60,10 +60,12 @@ export function sessionStateStore(name: string): StateStore {
       const open = sessionOf(req)[key]
       const found = open && Object.hasOwn(open, state) ? open[state] : undefined
       if (!open || !found)
-        throw new IntegrationError('AUTH_STATE_UNKNOWN', `${name}: no attempt with this state in the session`)
+        throw new IntegrationError('AUTH_STATE_UNKNOWN', `${name}: no attempt with this state in the session`, {
+          provider,
+        })
       delete open[state]
       if (found.endsAt <= Date.now())
-        throw new IntegrationError('AUTH_STATE_EXPIRED', `${name}: the attempt has expired`)
+        throw new IntegrationError('AUTH_STATE_EXPIRED', `${name}: the attempt has expired`, { provider })
       return found.data
     },
   }

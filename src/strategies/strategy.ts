@@ -100,15 +100,17 @@ function partsOf(strategy: object): Parts {
 function setUp(
   strategy: passport.Strategy,
   definition: ProviderDefinition,
-  options: StrategyOptions,
+  given: StrategyOptions | undefined,
   verify: Verify,
 ): void {
+  const options = given ?? ({} as StrategyOptions)
   const needsClient = definition.auth.kind !== 'api_key'
   for (const name of needsClient ? (['clientID', 'clientSecret', 'callbackURL'] as const) : []) {
-    if (typeof options?.[name] !== 'string' || options[name] === '')
+    if (typeof options[name] !== 'string' || options[name] === '')
       throw new TypeError(`The strategy "${definition.id}" needs the option "${name}".`)
   }
-  if (needsClient && !URL.canParse(options.callbackURL))
+  // `localhost:3000/callback` is a URL too, of the scheme localhost.
+  if (needsClient && !(URL.canParse(options.callbackURL) && /^https?:$/.test(new URL(options.callbackURL).protocol)))
     throw new TypeError(`The strategy "${definition.id}" needs an absolute callbackURL.`)
   if (typeof verify !== 'function')
     throw new TypeError(
@@ -134,7 +136,7 @@ function setUp(
   Object.defineProperty(strategy, 'provider', { value: definition, enumerable: false })
   parts.set(strategy, {
     context: { http, definition, client },
-    store: options.store ?? sessionStateStore(definition.id),
+    store: options.store ?? sessionStateStore(definition.id, definition.name),
     verify,
   })
 }
@@ -231,14 +233,17 @@ function authenticate(
       ? { kind: 'success' as const, account: await chooseAccount(this, outcome.open, outcome.open.choices[0]?.id) }
       : outcome,
   )
-  settled.then(
-    (outcome) => {
+  // Without an error, Passport would go on as if somebody had signed in.
+  const failed = (error: unknown) => this.error(error || new Error(`${this.name}: verify failed without an error`))
+  settled
+    .then((outcome) => {
       if (outcome.kind === 'redirect') return this.redirect(outcome.url)
       if (outcome.kind === 'fail') {
         const { error } = outcome
+        // A "no" of the user is a page of ours with status 200; Passport answers with the status itself.
         return this.fail(
           { message: textOf(error.code, error.provider).message, code: error.code, reference: error.reference },
-          error.status,
+          error.status < 400 ? 401 : error.status,
         )
       }
       const { account } = outcome
@@ -248,15 +253,11 @@ function authenticate(
         if (!user) return this.fail(info as never)
         return this.success(user as never, info as never)
       }
-      try {
-        const pending = verify(req, token?.accessToken ?? '', token?.refreshToken, account, done)
-        if (pending instanceof Promise) pending.catch((error) => this.error(error))
-      } catch (error) {
-        this.error(error)
-      }
-    },
-    (error) => this.error(error),
-  )
+      const pending = verify(req, token?.accessToken ?? '', token?.refreshToken, account, done)
+      if (pending instanceof Promise) pending.catch(failed)
+    })
+    // Also what Passport's actions throw, such as a redirect of a response that was sent.
+    .catch(failed)
 }
 
 /** A constructor for the strategies of one definition, as Passport apps know it: `new SlackStrategy({ … }, verify)`. */
