@@ -148,7 +148,8 @@ export async function codeRejected<T>(definition: ProviderDefinition, exchange: 
   try {
     return await exchange
   } catch (error) {
-    if (error instanceof IntegrationError && (error.fault === 'revoked' || error.fault === 'invalid'))
+    const fault = error instanceof IntegrationError ? error.fault : undefined
+    if (error instanceof IntegrationError && (fault === 'revoked' || fault === 'expired' || fault === 'invalid'))
       throw failure(definition, 'AUTH_CODE_REJECTED', error.message, {
         cause: error,
         providerStatus: error.providerStatus,

@@ -56,9 +56,10 @@ const tokenErrors: ErrorRules = {
     const number = /\b47\d\d\b/.exec(reason)?.[0]
     if (number !== undefined && tokenErrors.codes?.[number]) return tokenErrors.codes[number]
     if (/redirect/i.test(reason)) return 'client'
-    if (pick(body, 'error') !== 'invalid_request') return undefined
-    // Said to a revocation, "Invalid Token!" can mean that the access token alone ended: a refresh brings one to revoke.
-    return /code/i.test(reason) ? 'revoked' : /token/i.test(reason) ? 'expired' : undefined
+    // Comes with `invalid_request` or `invalid_grant`. Said to a revocation, it can mean that the access token alone ended: a refresh
+    // brings one to revoke. A refresh that is refused so is refused for good, as with any other of these words.
+    if (/^invalid token/i.test(reason)) return 'expired'
+    return pick(body, 'error') === 'invalid_request' && /token|code/i.test(reason) ? 'revoked' : undefined
   },
 }
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { codeRejected } from '../../src/strategies/flow.js'
 import { buildRequest } from '../../src/strategies/template.js'
 import { uuidInPath, zoom } from '../../src/strategies/zoom.js'
 import { refusal } from './refusal.js'
@@ -44,6 +45,8 @@ describe("Zoom's refusals", () => {
 
   it.each([
     [400, { reason: 'Invalid Token!', error: 'invalid_request' }, 'expired'],
+    // Seen in raycast/extensions#10896.
+    [400, { reason: 'Invalid Token!', error: 'invalid_grant' }, 'expired'],
     [400, { reason: 'Invalid authorization code abc', error: 'invalid_request' }, 'revoked'],
     [401, { reason: 'The token has been revoked (4741)', error: 'invalid_request' }, 'revoked'],
     [400, { code: 4741, message: 'The token has been revoked.' }, 'revoked'],
@@ -54,6 +57,14 @@ describe("Zoom's refusals", () => {
     [400, { reason: 'Missing grant type.', error: 'invalid_request' }, 'invalid'],
   ])('at the token endpoint with status %i and %j mean %s', async (status, body, fault) => {
     expect(await refusal(zoom.auth.errors, { status, body })).toMatchObject({ fault })
+  })
+})
+
+describe("Zoom's authorization code", () => {
+  it('that was used before is rejected as one, though Zoom speaks of a token', async () => {
+    const body = { reason: 'Invalid Token!', error: 'invalid_request' }
+    const said = refusal(zoom.auth.errors, { status: 400, body }).then((error) => Promise.reject(error))
+    await expect(codeRejected(zoom, said)).rejects.toMatchObject({ code: 'AUTH_CODE_REJECTED' })
   })
 })
 
