@@ -145,7 +145,7 @@ export const trello = defineProvider({
     rateLimit: { requests: 100, perSeconds: 10 },
   },
   resources,
-  // Only another scope or expiration makes a new entry in a person's settings: the same ones may mean the same token.
+  // Who authorizes the same scope and expiration again gets the same token again (seen in joshrowley/omniauth-trello#10).
   grant: 'shared',
   guide: {
     setup: [

@@ -55,3 +55,9 @@ describe("Trello's cards", () => {
     expect(cards.pagination).toMatchObject({ style: 'last_item', param: 'before', pick: 'min', pageSize: 1000 })
   })
 })
+
+describe("Trello's grant", () => {
+  it('is one token for all connections of a person, so it is revoked with the last of them', () => {
+    expect(trello.grant).toBe('shared')
+  })
+})
