@@ -54,6 +54,8 @@ export async function streamBackfill(visit: Visit): Promise<void> {
   const { kit, req, res } = visit
   const identity = await requireIdentity(visit)
   const backfill = await requireBackfill(visit, identity)
+  // Gone before it began: nobody would tell us again.
+  if (res.closed) return
   const open = streams.get(kit) ?? new Map<string, number>()
   streams.set(kit, open)
   const user = JSON.stringify([identity.tenantId, identity.userId])

@@ -37,7 +37,7 @@ export async function bodyOf(
       return { fields: {}, params: {}, isForm: false }
     throw badField('body', 'Must be JSON or a form.')
   }
-  const given: unknown = req.body !== undefined && req.body !== null ? req.body : parse(await read(req), isForm)
+  const given: unknown = isParsed(req) ? req.body : parse(await read(req), isForm)
   if (given === null || typeof given !== 'object' || Array.isArray(given)) throw badField('body', 'Must be an object.')
   const fields: Record<string, string> = {}
   const params: Record<string, string> = {}
@@ -51,6 +51,12 @@ export async function bodyOf(
   return { fields, params, isForm }
 }
 
+/** Parsers of Express 4 leave `{}` behind for what they did not read: a form where only `express.json()` is mounted. */
+function isParsed({ body, readableDidRead }: Request): boolean {
+  if (body === undefined || body === null) return false
+  return readableDidRead !== false || typeof body !== 'object' || Object.keys(body).length > 0
+}
+
 function single(name: string, value: unknown): string {
   if (typeof value !== 'string' || value.length > MAX_VALUE)
     throw badField(name.slice(0, 100), 'Must be one short text.')
@@ -60,7 +66,7 @@ function single(name: string, value: unknown): string {
 function parse(text: string, isForm: boolean): unknown {
   if (!isForm) {
     try {
-      return JSON.parse(text)
+      return text === '' ? {} : JSON.parse(text)
     } catch {
       throw badField('body', 'Must be JSON.')
     }

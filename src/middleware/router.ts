@@ -33,6 +33,9 @@ const ROUTES: readonly [method: string, path: readonly string[], route: Route][]
   ['POST', [':', 'choose'], postChoice],
 ]
 
+/** A GET that acts, or that does not end: a HEAD does neither, and passes as other methods do. */
+const NO_HEAD: ReadonlySet<Route> = new Set([getConnect, getCallback, streamBackfill])
+
 /** The handler that is mounted: requests that are not ours pass at the cost of one string comparison. */
 export function createRouter(kit: Kit): RequestHandler {
   const { path } = kit
@@ -54,6 +57,7 @@ async function answer(kit: Kit, req: Request, res: Response, next: NextFunction)
     const route = segments && ROUTES.find(([verb, path]) => verb === method && fits(path, segments))?.[2]
     const isHealth = method === 'GET' && segments?.length === 1 && segments[0] === 'health'
     if (!segments || (!route && !isHealth)) return next()
+    if (route && req.method === 'HEAD' && NO_HEAD.has(route)) return next()
     visit.segments = segments
     visit.query = queryOf(req)
     if (isHealth) return await getHealth(visit, await identityOf(visit))
