@@ -158,7 +158,10 @@ export const trello = defineProvider({
       'https://developer.atlassian.com/cloud/trello/guides/rest-api/rate-limits/ (read 2026-11-20)',
       'https://developer.atlassian.com/cloud/trello/guides/rest-api/nested-resources/ (read 2026-11-20)',
     ],
-    limits: ['Checklists and attachments are read only as far as actions mention them.'],
+    limits: [
+      'Only the boards that the person who connected is a member of.',
+      'Checklists and attachments are read only as far as actions mention them.',
+    ],
   },
 })
 
