@@ -2,7 +2,7 @@
  * Complete connect flows per second: start, callback, code exchange, profile, answer. 32 in flight, each app in a process of its own,
  * client and provider in this one.
  *
- * Ours seals the token and writes it with its event to sqlite on disk (synchronous=FULL) before it answers. The peers persist nothing:
+ * Ours seals the token and writes it with its event to sqlite on disk, synced (`fdatasync`), before it answers. The peers persist nothing:
  * bare passport-oauth2 and Grant, both with PKCE, state, profile and express-session's memory store.
  */
 import { fork } from 'node:child_process'
@@ -102,7 +102,7 @@ export async function bench() {
       ratio: result.ratio,
       spread: result.spread,
       ...(target && { target: `≥ ${target.toFixed(1)}`, met: result.ratio >= target }),
-      note: 'ours on disk, synchronous=FULL, sealed, with its event; the peer keeps nothing',
+      note: 'ours on disk and synced, sealed, with its event; the peer keeps nothing',
     })
     other.child.kill()
     await other.pool.destroy()

@@ -1,6 +1,6 @@
 /**
  * `accessToken`: warm against an async Map look-up and against mongoose's findOne of the same document, what a cold one costs, and a
- * storm of 10,000 callers. The figures say what they were measured on; sqlite writes are durable (synchronous=FULL).
+ * storm of 10,000 callers. The figures say what they were measured on; sqlite writes are synced to the disk before they are answered.
  */
 import { spawn } from 'node:child_process'
 import { randomBytes, randomUUID } from 'node:crypto'

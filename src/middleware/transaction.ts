@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Request } from 'express'
 import { type ErrorCode, IntegrationError } from '../errors.js'
 import type { Transaction } from '../persistence/store.js'
@@ -29,9 +29,10 @@ export function startStore(visit: Visit, options: StartOptions): StateStore {
     async save(_req: Request, state: string, { params, ...secret }: StateData) {
       const now = kit.now()
       const binding = randomText(32)
+      const stateHash = sha256(state)
       const saved = await kit.store.createTransaction(
         {
-          stateHash: sha256(state),
+          stateHash,
           provider: options.provider,
           client: options.client,
           tenantId: options.identity.tenantId,
@@ -42,7 +43,7 @@ export function startStore(visit: Visit, options: StartOptions): StateStore {
           params,
           sealed:
             Object.keys(secret).length > 0
-              ? kit.sealer.seal(JSON.stringify(secret), sealContext(options, state))
+              ? kit.sealer.seal(JSON.stringify(secret), sealContext(options, stateHash))
               : null,
           expectedConnectionId: options.expectedConnectionId,
           createdAt: now,
@@ -52,7 +53,7 @@ export function startStore(visit: Visit, options: StartOptions): StateStore {
       )
       if (!saved) throw new IntegrationError('REQUEST_LIMIT', `more than ${MAX_OPEN} open attempts of one user`)
       for (const name of surplus(req)) res.append('set-cookie', cookie(kit, name, '', 0))
-      res.append('set-cookie', cookie(kit, cookieName(kit, state), binding, COOKIE_SECONDS))
+      res.append('set-cookie', cookie(kit, cookieName(kit, stateHash), binding, COOKIE_SECONDS))
     },
     claim: () => Promise.reject(new TypeError('a start has nothing to claim')),
   }
@@ -72,13 +73,13 @@ export async function claimTransaction(
   identity: Identity,
 ): Promise<{ transaction: Transaction; data: StateData }> {
   const { kit } = visit
-  const found = await findTransaction(visit, state, client, identity)
-  const claimed = await kit.store.claimTransaction(found.stateHash, kit.now())
-  const refuse = refusalOf(kit, found)
-  if (claimed.outcome === 'unknown') throw refuse('AUTH_STATE_UNKNOWN', 'the transaction is gone')
-  if (claimed.outcome === 'used') throw refuse('AUTH_STATE_USED', 'the transaction was claimed before')
-  if (claimed.outcome === 'expired') throw refuse('AUTH_STATE_EXPIRED', 'the transaction has expired')
-  return { transaction: claimed.transaction, data: dataOf(kit, claimed.transaction, state as string) }
+  const transaction = await findTransaction(visit, state, client, identity)
+  const outcome = await kit.store.claimTransaction(transaction.stateHash, kit.now())
+  const refuse = refusalOf(kit, transaction)
+  if (outcome === 'unknown') throw refuse('AUTH_STATE_UNKNOWN', 'the transaction is gone')
+  if (outcome === 'used') throw refuse('AUTH_STATE_USED', 'the transaction was claimed before')
+  if (outcome === 'expired') throw refuse('AUTH_STATE_EXPIRED', 'the transaction has expired')
+  return { transaction, data: dataOf(kit, transaction) }
 }
 
 /** Shows what a transaction holds to the one it belongs to, without claiming it. @throws like `claimTransaction` */
@@ -92,7 +93,7 @@ export async function readTransaction(
   const transaction = await findTransaction(visit, state, client, identity)
   if (transaction.expiresAt <= kit.now())
     throw refusalOf(kit, transaction)('AUTH_STATE_EXPIRED', 'the transaction has expired')
-  return { transaction, data: dataOf(kit, transaction, state as string) }
+  return { transaction, data: dataOf(kit, transaction) }
 }
 
 async function findTransaction(
@@ -111,7 +112,7 @@ async function findTransaction(
   const refuse = refusalOf(kit, found)
   if (found.client !== client)
     throw refuse('AUTH_PROVIDER_MISMATCH', `the transaction is of ${found.client}, the callback of ${client}`)
-  const binding = cookieOf(req, cookieName(kit, state))
+  const binding = cookieOf(req, cookieName(kit, stateHash))
   if (binding === undefined || sha256(binding) !== found.browserHash)
     throw refuse(
       'AUTH_BROWSER_MISMATCH',
@@ -132,9 +133,9 @@ function refusalOf(kit: Kit, { provider }: Transaction) {
   return (code: ErrorCode, detail: string) => new IntegrationError(code, detail, { provider: name })
 }
 
-function dataOf(kit: Kit, transaction: Transaction, state: string): StateData {
-  const { params, sealed } = transaction
-  const context = sealContext({ provider: transaction.provider, identity: transaction }, state)
+function dataOf(kit: Kit, transaction: Transaction): StateData {
+  const { params, sealed, provider, stateHash } = transaction
+  const context = sealContext({ provider, identity: transaction }, stateHash)
   return { params, ...(sealed !== null && (JSON.parse(kit.sealer.open(sealed, context)) as Omit<StateData, 'params'>)) }
 }
 
@@ -149,8 +150,8 @@ function cookie({ baseUrl }: Kit, name: string, value: string, seconds: number):
   return `${name}=${value}; Path=/; HttpOnly; SameSite=Lax; Max-Age=${seconds}${secure}`
 }
 
-function cookieName({ baseUrl }: Kit, state: string): string {
-  return `${baseUrl.protocol === 'https:' ? '__Host-' : ''}atom-${sha256(state).slice(0, 12)}`
+function cookieName({ baseUrl }: Kit, stateHash: string): string {
+  return `${baseUrl.protocol === 'https:' ? '__Host-' : ''}atom-${stateHash.slice(0, 12)}`
 }
 
 /** Cookies of attempts long past; browsers send the oldest first. */
@@ -159,11 +160,11 @@ function surplus(req: Request): string[] {
   return names.slice(0, Math.max(0, names.length - MAX_COOKIES + 1))
 }
 
-function sealContext({ provider, identity }: Pick<StartOptions, 'provider' | 'identity'>, state: string) {
+function sealContext({ provider, identity }: Pick<StartOptions, 'provider' | 'identity'>, stateHash: string) {
   // One key for all attempts of a tenant and provider; the state is part of what must match.
-  return { tenantId: identity.tenantId, provider, connectionId: 'transactions', field: sha256(state) }
+  return { tenantId: identity.tenantId, provider, connectionId: 'transactions', field: stateHash }
 }
 
 function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
+  return hash('sha256', text)
 }

@@ -122,10 +122,7 @@ export interface Transaction {
   expiresAt: number
 }
 
-export type ClaimOutcome =
-  | { outcome: 'claimed'; transaction: Transaction }
-  | { outcome: 'used' | 'expired'; transaction: Transaction }
-  | { outcome: 'unknown' }
+export type ClaimOutcome = 'claimed' | 'used' | 'expired' | 'unknown'
 
 export interface SaveConnection {
   /** Id to use when the connection is new. */

@@ -1,3 +1,4 @@
+import { createHook } from 'node:async_hooks'
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -45,16 +46,46 @@ describe('the sqlite store', () => {
     expect(frames() - start - together).toBeGreaterThan(20 * together)
   })
 
-  it('flushes to the disk with every group in which a write must survive a power cut', async () => {
-    const database = new SqliteDatabase(join(folder, 'levels.sqlite'), 100)
+  it('answers a write that must survive a power cut only after the disk has the log, and others at once', async () => {
+    const database = new SqliteDatabase(join(folder, 'synced.sqlite'), 100)
     await database.open()
-    const level = () => Number(database.get('PRAGMA synchronous')?.synchronous)
-    const [NORMAL, FULL] = [1, 2]
-    await database.write(() => {}, false)
-    expect(level()).toBe(NORMAL)
-    await Promise.all([database.write(() => {}, false), database.write(() => {})])
-    expect(level()).toBe(FULL)
+    const [NORMAL, FILE_OPERATION] = [1, 'FSREQCALLBACK']
+    expect(database.get('PRAGMA synchronous')).toMatchObject({ synchronous: NORMAL })
+    const steps: string[] = []
+    const begun = new Set<number>()
+    const hook = createHook({
+      init(id, type) {
+        if (type === FILE_OPERATION) begun.add(id)
+      },
+      before(id) {
+        if (begun.has(id)) steps.push('synced')
+      },
+    }).enable()
+    const insert = () => database.run('INSERT INTO listener_groups VALUES (?, 0)', String(steps.length + Math.random()))
+    await database.write(insert, false)
+    steps.push('quick')
+    await database.write(insert)
+    steps.push('durable')
+    // One sync for all that was committed before it.
+    await Promise.all([database.write(insert), database.write(insert), database.write(insert)])
+    steps.push('three')
+    hook.disable()
+    expect(steps).toEqual(['quick', 'synced', 'durable', 'synced', 'three'])
     await database.close()
+  })
+
+  it('waits for the sync under way before it closes', async () => {
+    const database = new SqliteDatabase(join(folder, 'closing.sqlite'), 100)
+    await database.open()
+    let answered = false
+    const written = database
+      .write(() => database.run("INSERT INTO listener_groups VALUES ('last', 0)"))
+      .then(() => {
+        answered = true
+      })
+    await database.close()
+    expect(answered).toBe(true)
+    await written
   })
 
   it('fails one write of a group by itself', async () => {

@@ -35,12 +35,10 @@ export function transactionMethods(db: MongoDatabase): Methods {
           const transaction = JSON.parse(row.body) as Transaction
           // A slot that is not given back ends by itself; the claim counts.
           await attempts.updateOne({ _id: userKey(transaction) }, { $pull: { open: { stateHash } } }).catch(() => {})
-          return { outcome: 'claimed', transaction }
+          return 'claimed'
         }
-        const ended = await transactions.findOne({ _id })
-        if (!ended) return { outcome: 'unknown' }
-        const outcome = ended.claimedAt === null ? 'expired' : 'used'
-        return { outcome, transaction: JSON.parse(ended.body) as Transaction }
+        const ended = await transactions.findOne({ _id }, { projection: { claimedAt: 1 } })
+        return ended ? (ended.claimedAt === null ? 'expired' : 'used') : 'unknown'
       })
     },
 

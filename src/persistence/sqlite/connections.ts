@@ -84,10 +84,8 @@ export function connectionMethods(db: SqliteDatabase): Methods {
   return {
     async saveConnection(input) {
       const { tenantId, provider, accountKey, grantKey, grantShared } = input
-      const lookUp = () => findAccount(tenantId, provider, accountKey)
-      // Sealing takes longer than writing: done before the transaction, and again only if the id turned out another.
-      const expectedId = await db.read(() => lookUp()?.id ?? input.newId)
-      const prepared = input.tokensFor(expectedId)
+      // Sealing takes longer than writing: done before the transaction for a new connection, and again only if it is not.
+      const prepared = input.tokensFor(input.newId)
       return db.write(() => {
         if (grantKey !== null && !grantShared) {
           const taken = db.get(
@@ -97,9 +95,9 @@ export function connectionMethods(db: SqliteDatabase): Methods {
           )
           if (taken) return { outcome: 'grant_taken' }
         }
-        const before = lookUp()
+        const before = findAccount(tenantId, provider, accountKey)
         const id = before?.id ?? input.newId
-        const tokens = id === expectedId ? prepared : input.tokensFor(id)
+        const tokens = before ? input.tokensFor(id) : prepared
         const state = before ? reconnected(before, input, tokens) : newConnection(input, tokens)
         const outcome = before ? 'reconnected' : 'connected'
         put(state)

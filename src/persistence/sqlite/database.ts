@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, fdatasync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type LibsqlDatabase from 'libsql'
 import { IntegrationError } from '../../errors.js'
@@ -31,10 +31,20 @@ interface Write {
   reject: (error: unknown) => void
 }
 
+interface Done {
+  write: Write
+  value: unknown
+}
+
 /**
  * One SQLite file (or memory), used by libsql's synchronous API.
  *
  * Writes of one moment are committed together: each fails by itself, and resolves after the commit. Nothing is awaited inside a transaction.
+ *
+ * A commit of SQLite's own `synchronous=FULL` holds the event loop until the disk has answered, on a slow one for tens of milliseconds.
+ * So commits are `NORMAL`, which leaves the write-ahead log to the system, and a durable write resolves only after `fdatasync` of that
+ * log, in a thread of libuv's. The guarantee is the same: what was said to be stored survives a power cut. One sync covers all commits
+ * before it.
  */
 export class SqliteDatabase {
   private readonly path: string
@@ -52,7 +62,11 @@ export class SqliteDatabase {
     Number.NEGATIVE_INFINITY,
     Number.NEGATIVE_INFINITY,
   ]
-  private synchronous: 'FULL' | 'NORMAL' | undefined
+  /** The write-ahead log, for syncing it; `undefined` in memory, and where the file system knows no such log. */
+  private log: number | undefined
+  /** Committed, and not yet known to be on the disk. */
+  private unsynced: Done[] = []
+  private syncing = false
 
   /** @param lockTimeoutMs - How long a write is tried again, with timers between the tries, before it is refused. */
   constructor(path: string, lockTimeoutMs: number) {
@@ -85,11 +99,11 @@ export class SqliteDatabase {
   }
 
   private prepareFile(): void {
-    this.all('PRAGMA journal_mode = WAL')
+    const journal = this.get('PRAGMA journal_mode = WAL')?.journal_mode
     this.exec('PRAGMA journal_size_limit = 67108864')
     // Larger steps: a checkpoint syncs two files while the event loop waits.
     this.exec('PRAGMA wal_autocheckpoint = 8000')
-    this.setSynchronous('FULL')
+    this.exec('PRAGMA synchronous = FULL')
     this.exec('BEGIN IMMEDIATE')
     try {
       this.exec('CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY) WITHOUT ROWID')
@@ -110,13 +124,18 @@ export class SqliteDatabase {
       if (this.handle?.inTransaction) this.exec('ROLLBACK')
       throw error
     }
+    if (journal !== 'wal') return
+    // Unlike the database itself the log carries no locks, so that a descriptor of our own may come and go. It stays the same file
+    // as long as this connection is open.
+    this.log ??= openSync(`${this.path}-wal`, 'r+')
+    this.exec('PRAGMA synchronous = NORMAL')
   }
 
   /** Lets the writes end that were begun. */
   async close(): Promise<void> {
     await this.opening?.catch(() => {})
     this.closing = true
-    if (this.flushing) {
+    if (this.flushing || this.syncing) {
       await new Promise<void>((resolve) => {
         this.drained = resolve
       })
@@ -128,7 +147,8 @@ export class SqliteDatabase {
     this.statements.clear()
     this.handle?.close()
     this.handle = undefined
-    this.synchronous = undefined
+    if (this.log !== undefined) closeSync(this.log)
+    this.log = undefined
   }
 
   /** Runs at once: in WAL mode readers wait for nobody. */
@@ -142,7 +162,7 @@ export class SqliteDatabase {
 
   /**
    * @param work - Synchronous; may throw, which undoes this write alone and rejects with what was thrown.
-   * @param durable - Whether it survives a power cut (`synchronous=FULL`). Without it, it survives the end of the process.
+   * @param durable - Whether it survives a power cut. Without it, it survives the end of the process.
    */
   write<T>(work: () => T, durable = true): Promise<T> {
     if (!this.handle || this.closing) return Promise.reject(unavailable('sqlite: the store is not open'))
@@ -163,7 +183,6 @@ export class SqliteDatabase {
 
   private flush(): void {
     try {
-      this.setSynchronous(this.queue.some((write) => write.durable) ? 'FULL' : 'NORMAL')
       this.exec('BEGIN IMMEDIATE')
     } catch (error) {
       const lost = isBusy(error) ? this.takeOverdue() : this.queue.splice(0)
@@ -195,13 +214,34 @@ export class SqliteDatabase {
       this.runApart(group)
       return
     }
-    group.forEach((write, index) => {
-      write.resolve(values[index])
+    this.committed(group.map((write, index) => ({ write, value: values[index] })))
+  }
+
+  private committed(done: readonly Done[]): void {
+    for (const one of done) {
+      if (one.write.durable && this.log !== undefined) this.unsynced.push(one)
+      else one.write.resolve(one.value)
+    }
+    this.sync()
+  }
+
+  private sync(): void {
+    if (this.syncing || this.unsynced.length === 0 || this.log === undefined) return
+    const done = this.unsynced
+    this.unsynced = []
+    this.syncing = true
+    fdatasync(this.log, (error) => {
+      this.syncing = false
+      // The write may be there or not, as with every store that dies while it answers.
+      const failure = error && unavailable('sqlite: the disk did not take the log', error)
+      for (const { write, value } of done) failure ? write.reject(failure) : write.resolve(value)
+      this.sync()
+      this.rest()
     })
   }
 
   private runApart(group: readonly Write[]): void {
-    const done: { write: Write; value: unknown }[] = []
+    const done: Done[] = []
     let left = group
     try {
       this.exec('BEGIN IMMEDIATE')
@@ -228,7 +268,7 @@ export class SqliteDatabase {
       for (const write of left) write.reject(failure)
       return
     }
-    for (const { write, value } of done) write.resolve(value)
+    this.committed(done)
   }
 
   private settle(): void {
@@ -237,6 +277,12 @@ export class SqliteDatabase {
       this.wake()
       return
     }
+    this.rest()
+  }
+
+  /** Tells `close()` when nothing is under way any more. */
+  private rest(): void {
+    if (this.flushing || this.syncing) return
     this.drained?.()
     this.drained = undefined
   }
@@ -265,12 +311,6 @@ export class SqliteDatabase {
         await new Promise((resolve) => setTimeout(resolve, 1 + Math.random() * 7))
       }
     }
-  }
-
-  private setSynchronous(level: 'FULL' | 'NORMAL'): void {
-    if (this.synchronous === level) return
-    this.exec(`PRAGMA synchronous = ${level}`)
-    this.synchronous = level
   }
 
   /** Always finalised: a prepared BEGIN that met a lock would keep its snapshot, and later reads would be stale. */

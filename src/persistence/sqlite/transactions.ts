@@ -8,11 +8,6 @@ type Methods = Pick<Store, 'createTransaction' | 'claimTransaction' | 'getTransa
 const DURABLE = false
 
 export function transactionMethods(db: SqliteDatabase): Methods {
-  function find(stateHash: string): { transaction: Transaction; used: boolean } | undefined {
-    const row = db.get('SELECT claimed_at, body FROM transactions WHERE state_hash = ?', toKeyText(stateHash))
-    return row && { transaction: JSON.parse(String(row.body)) as Transaction, used: row.claimed_at !== null }
-  }
-
   return {
     createTransaction(transaction, maxOpen) {
       const { stateHash, tenantId, userId, expiresAt, createdAt } = transaction
@@ -36,16 +31,23 @@ export function transactionMethods(db: SqliteDatabase): Methods {
 
     claimTransaction(stateHash, now) {
       return db.write(() => {
-        const found = find(stateHash)
-        if (!found) return { outcome: 'unknown' }
-        const { transaction, used } = found
-        if (used) return { outcome: 'used', transaction }
-        if (transaction.expiresAt <= now) return { outcome: 'expired', transaction }
-        db.run('UPDATE transactions SET claimed_at = ? WHERE state_hash = ?', now, toKeyText(stateHash))
-        return { outcome: 'claimed', transaction }
+        const key = toKeyText(stateHash)
+        const claimed = db.run(
+          'UPDATE transactions SET claimed_at = ?1 WHERE state_hash = ?2 AND claimed_at IS NULL AND expires_at > ?1',
+          now,
+          key,
+        )
+        if (claimed === 1) return 'claimed'
+        const row = db.get('SELECT claimed_at FROM transactions WHERE state_hash = ?', key)
+        return row ? (row.claimed_at === null ? 'expired' : 'used') : 'unknown'
       }, DURABLE)
     },
 
-    getTransaction: (stateHash) => db.read(() => find(stateHash)?.transaction),
+    getTransaction(stateHash) {
+      return db.read(() => {
+        const row = db.get('SELECT body FROM transactions WHERE state_hash = ?', toKeyText(stateHash))
+        return row && (JSON.parse(String(row.body)) as Transaction)
+      })
+    },
   }
 }

@@ -36,7 +36,7 @@ export function crashContract(stage: () => Stage): void {
         const outcomes = await Promise.all(
           hashes.flatMap((hash) => [0, 1].map(() => store.claimTransaction(hash, NOW))),
         )
-        expect(outcomes.filter(({ outcome }) => outcome === 'claimed')).toHaveLength(20)
+        expect(outcomes.filter((outcome) => outcome === 'claimed')).toHaveLength(20)
         return
       }
       const { where } = place

@@ -22,7 +22,7 @@ function connection(id, accountKey, now) {
 const tasks = {
   async share(store, { hashes, now, name }) {
     const claims = hashes.map(async (hash) => {
-      const { outcome } = await store.claimTransaction(hash, now)
+      const outcome = await store.claimTransaction(hash, now)
       return outcome === 'claimed' ? [hash] : []
     })
     const saves = Array.from({ length: 100 }, (_, i) =>
