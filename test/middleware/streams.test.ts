@@ -188,6 +188,26 @@ describe('the stream of a backfill', () => {
     expect((await stream.end()).map(({ event }) => event)).toEqual(['progress', 'failed'])
   })
 
+  it('ends after five minutes without an end of its own, so that who comes back is identified again', async () => {
+    reading = gate()
+    const user = somebody()
+    const { id, backfillId } = await connect(user)
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
+    try {
+      const stream = await Stream.open(backfillId, user)
+      await expect.poll(() => stream.told.length).toBe(1)
+      vi.advanceTimersByTime(4 * 60_000)
+      // Had it ended, a further answer of this server would come behind its end.
+      expect((await Stream.open(backfillId, user)).response.status).toBe(200)
+      expect(stream.ended).toBe(false)
+      vi.advanceTimersByTime(60_000)
+      expect((await stream.end()).map(({ event }) => event)).toEqual(['progress'])
+    } finally {
+      vi.useRealTimers()
+    }
+    await disconnect(id)
+  })
+
   it('of one that is over tells its end and is over too', async () => {
     reading = gate()
     const user = somebody()
