@@ -15,22 +15,19 @@ export function addEvent(
   event: NewEvent,
   { connectionId, tenantId }: { connectionId: string; tenantId: string },
 ): void {
-  const others = db.all('SELECT name FROM listener_groups WHERE seen_at > ?', event.occurredAt - GROUP_LIFE_MS)
-  const groups = new Set([...event.groups.map(toKeyText), ...others.map((row) => String(row.name))])
-  for (const group of groups) {
-    db.run(
-      `INSERT INTO deliveries (event_id, listener_group, tenant_id, type, occurred_at, connection_id, backfill_id, due_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-      event.id,
-      group,
-      toKeyText(tenantId),
-      event.type,
-      event.occurredAt,
-      connectionId,
-      event.backfillId ?? null,
-      event.occurredAt,
-    )
-  }
+  db.run(
+    `INSERT INTO deliveries (event_id, listener_group, tenant_id, type, occurred_at, connection_id, backfill_id, due_at)
+     SELECT ?1, name, ?2, ?3, ?4, ?5, ?6, ?4 FROM
+       (SELECT name FROM listener_groups WHERE seen_at > ?7 UNION SELECT value FROM json_each(?8))`,
+    event.id,
+    toKeyText(tenantId),
+    event.type,
+    event.occurredAt,
+    connectionId,
+    event.backfillId ?? null,
+    event.occurredAt - GROUP_LIFE_MS,
+    JSON.stringify(event.groups.map(toKeyText)),
+  )
 }
 
 export function deliveryMethods(db: SqliteDatabase): Methods {
@@ -41,6 +38,19 @@ export function deliveryMethods(db: SqliteDatabase): Methods {
       now,
       limit,
     )
+
+  /** As it was found: whoever else takes it moves `due_at` and `attempts`. */
+  const claim = (row: Row, owner: string, until: number) =>
+    db.run(
+      `UPDATE deliveries SET owner = ?, due_at = ?, attempts = attempts + 1
+       WHERE event_id = ? AND listener_group = ? AND due_at = ? AND attempts = ?`,
+      owner,
+      until,
+      row.event_id ?? null,
+      row.listener_group ?? null,
+      row.due_at ?? null,
+      row.attempts ?? null,
+    ) === 1
 
   return {
     registerGroups(groups, now) {
@@ -57,25 +67,19 @@ export function deliveryMethods(db: SqliteDatabase): Methods {
 
     // Claims and acknowledgements may be lost in a power cut: an event is then delivered once more.
     async claimDeliveries(groups, owner, now, leaseMs, limit) {
-      // Asked often and mostly in vain: only something due is worth a write.
-      const any = await db.read(() => groups.some((group) => due(group, now, 1).length > 0))
-      if (!any) return []
-      return db.write(() => {
-        const rows = groups
-          .flatMap((group) => due(group, now, limit))
-          .sort((a, b) => Number(a.due_at) - Number(b.due_at))
-          .slice(0, limit)
-        for (const row of rows) {
-          db.run(
-            'UPDATE deliveries SET owner = ?, due_at = ?, attempts = attempts + 1 WHERE event_id = ? AND listener_group = ?',
-            owner,
-            now + leaseMs,
-            row.event_id ?? null,
-            row.listener_group ?? null,
-          )
-        }
-        return rows.map((row) => toDelivery(row, Number(row.attempts) + 1))
-      }, false)
+      for (;;) {
+        // Asked often and mostly in vain: only something due is worth a write.
+        const rows = await db.read(() =>
+          groups
+            .flatMap((group) => due(group, now, limit))
+            .sort((a, b) => Number(a.due_at) - Number(b.due_at))
+            .slice(0, limit),
+        )
+        if (rows.length === 0) return []
+        const claimed = await db.write(() => rows.filter((row) => claim(row, owner, now + leaseMs)), false)
+        // Another process was faster with all of them: there may be others.
+        if (claimed.length > 0) return claimed.map((row) => toDelivery(row, Number(row.attempts) + 1))
+      }
     },
 
     async ackDelivery({ eventId, group }, owner) {
