@@ -153,7 +153,11 @@ const published: Record<string, { make: Make; profile: unknown; token: RequestLi
 }
 
 /** A host app as hosts have it, with the provider answering as told. Signs in and gives the error that Passport passed on. */
-async function signIn(name: string, faults: { token?: RequestListener; profile?: RequestListener }) {
+async function signIn(
+  name: string,
+  faults: { token?: RequestListener; profile?: RequestListener },
+  timeoutMs = 10_000,
+) {
   const { make, profile, token } = published[name] as (typeof published)[string]
   const base = await listen((req, res) => {
     if (req.url?.startsWith('/request'))
@@ -168,7 +172,7 @@ async function signIn(name: string, faults: { token?: RequestListener; profile?:
   })
   const authenticator = new passport.Passport()
   const provider = 'Example'
-  authenticator.use(guardStrategy(strategy, { provider, timeoutMs: 150, maxBodyBytes: 200_000 }))
+  authenticator.use(guardStrategy(strategy, { provider, timeoutMs, maxBodyBytes: 200_000 }))
   const errors: unknown[] = []
   const app = express()
   app.use(session({ secret: 'session secret', resave: false, saveUninitialized: true }))
@@ -206,7 +210,11 @@ describe.each(Object.keys(published))('guardStrategy around %s', (name) => {
       handler,
       code,
     }) => {
-      const { response, errors } = await signIn(name, { [endpoint]: handler })
+      const { response, errors } = await signIn(
+        name,
+        { [endpoint]: handler },
+        code === 'PROVIDER_TIMEOUT' ? 300 : undefined,
+      )
       expect(response.body.code).toBe(code)
       expect(errors).toHaveLength(1)
       const shown = JSON.stringify(errors[0]) + String((errors[0] as Error).message)
