@@ -8,7 +8,7 @@ import { normalizeParams } from '../strategies/flow.js'
 import type { ConnectedAccount } from '../strategies/grant.js'
 import { type Fingerprint, grantOf } from '../strategies/identify.js'
 import { createStrategy, type Outcome, type ProviderStrategy, runStrategy } from '../strategies/strategy.js'
-import { sealCredential } from '../tokens/credential.js'
+import { type Credential, openCredential, sealCredential } from '../tokens/credential.js'
 import { grantKeyOf } from '../tokens/grant-key.js'
 import {
   csrfToken,
@@ -145,6 +145,7 @@ async function start(visit: Visit, entry: CatalogueEntry, identity: Identity, in
     phase: 'start',
     input: {},
     params: { ...expected?.params, ...input.given },
+    ...(expected && entry.definition.auth.kind === 'link_token' && { repair: credentialOf(kit, expected) }),
     userId: kit.sealer.fingerprint(`${identity.tenantId}\0${identity.userId}`, 'user').slice(0, 32),
     store: startStore(visit, options),
   })
@@ -156,6 +157,12 @@ async function start(visit: Visit, entry: CatalogueEntry, identity: Identity, in
   if (outcome.linkToken !== undefined)
     res.json({ linkToken: outcome.linkToken, hostedLinkUrl: outcome.url, state: outcome.state, expiresAt })
   else res.json({ authorizationUrl: outcome.url, state: outcome.state, expiresAt })
+}
+
+/** What a link token that repairs is made with. */
+function credentialOf({ sealer }: Kit, document: ConnectionDocument): Credential | undefined {
+  const [name, token] = Object.entries(document.tokens)[0] ?? []
+  return token && openCredential(sealer, document, name as string, token.sealed)
 }
 
 async function expectedConnection(

@@ -139,6 +139,11 @@ export interface LinkToken {
   kind: 'link_token'
   /** Makes the link token. Further placeholders: `{user_id}` (an opaque id of the host's user), `{redirect_uri}`, `{app_name}`. */
   create: RequestTemplate & { linkToken: Path; hostedLinkUrl: Path; expiration: Path }
+  /**
+   * Makes a link token that repairs what is connected, in its place: `{access_token}` is the one it has, and keeps. The answer is that of
+   * `create`. Nothing is confirmed or exchanged afterwards; the identity call tells whether it works again.
+   */
+  repair?: RequestTemplate
   /** Confirms what the browser brings: answers the public tokens that this link token produced. Placeholder `{link_token}`. */
   confirm: RequestTemplate & { publicTokens: (body: unknown) => string[] }
   /** Placeholder `{public_token}`. */
@@ -534,6 +539,7 @@ export function urlsOf({
   if (auth.kind === 'link_token')
     urls.push(
       ['auth.create.url', auth.create.url],
+      ['auth.repair.url', auth.repair?.url],
       ['auth.confirm.url', auth.confirm.url],
       ['auth.exchange.url', auth.exchange.url],
     )

@@ -1,6 +1,7 @@
 import type { Request } from 'express'
 import { IntegrationError, type IntegrationErrorOptions } from '../errors.js'
 import type { ProviderHttp } from '../provider-http/client.js'
+import type { Credential } from '../tokens/credential.js'
 import type { ClientConfig } from './call.js'
 import type { OpenChoice } from './choices.js'
 import type { ConnectionParam, ProviderDefinition } from './define-provider.js'
@@ -28,7 +29,14 @@ export interface Started {
 export interface Flow {
   start(
     context: FlowContext,
-    input: { state: string; params: Record<string, string>; secrets: Record<string, string>; userId: string },
+    input: {
+      state: string
+      params: Record<string, string>
+      secrets: Record<string, string>
+      userId: string
+      /** The credential of the connection that is to be repaired. */
+      repair?: Credential
+    },
   ): Promise<Started>
   complete(
     context: FlowContext,

@@ -6,13 +6,14 @@ import { pickString } from './template.js'
 
 /** A link token instead of a redirect (Plaid), with the provider's hosted page, so that no foreign script runs on ours. */
 export const linkTokenFlow: Flow = {
-  async start({ http, definition, client }, { state, params, userId }) {
+  async start({ http, definition, client }, { state, params, userId, repair }) {
     const auth = definition.auth as LinkToken
     const redirect = withState(client.redirectURI, state)
     const { body } = await callProvider(http, definition, client, {
-      request: auth.create,
+      request: (repair && auth.repair) ?? auth.create,
       endpoint: 'link',
       params,
+      ...(repair && { credential: repair }),
       scope: { extra: { user_id: userId, redirect_uri: redirect, app_name: client.appName.slice(0, 30) } },
       ...(auth.errors && { errors: auth.errors }),
     })
@@ -20,13 +21,18 @@ export const linkTokenFlow: Flow = {
     const url = pickString(body, auth.create.hostedLinkUrl)
     if (!linkToken || !url || !URL.canParse(url) || !url.startsWith('https://'))
       throw failure(definition, 'PROVIDER_BAD_RESPONSE', 'the answer carries no link token or no page for it')
-    return { url, data: { params, linkToken }, linkToken }
+    return { url, data: { params, linkToken, ...(repair && auth.repair && { repair }) }, linkToken }
   },
 
   async complete(context, { data, query }) {
     const { http, definition, client } = context
     const auth = definition.auth as LinkToken
     const errors = auth.errors && { errors: auth.errors }
+    const scopes = auth.scopes.map((scope) => scope.scope)
+    if (data.repair) {
+      const grant = { tokens: { default: data.repair }, scopes, params: { ...client.params, ...data.params } }
+      return codeRejected(definition, identify(http, definition, client, grant, undefined, context.fingerprint))
+    }
     const confirmed = await codeRejected(
       definition,
       callProvider(http, definition, client, {
@@ -58,7 +64,7 @@ export const linkTokenFlow: Flow = {
     if (!accessToken) throw failure(definition, 'PROVIDER_BAD_RESPONSE', 'the answer carries no access token')
     const grant = {
       tokens: { default: { accessToken, issuedAt: Date.now() } },
-      scopes: auth.scopes.map((scope) => scope.scope),
+      scopes,
       params: { ...client.params, ...data.params, ...pickParams(body, auth.exchange.params) },
     }
     return identify(http, definition, client, grant, body, context.fingerprint)

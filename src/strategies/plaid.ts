@@ -8,7 +8,8 @@ const VERSION = { 'plaid-version': '2020-09-14' } as const
 const CLIENT = { 'plaid-client-id': '{client_id}', 'plaid-secret': '{client_secret}' } as const
 
 const errors: ErrorRules = {
-  code: ['error_code', 'transactions_update_status'],
+  // `item.error`: a bank that is asked about tells that its sign-in has ended, with status 200.
+  code: ['error_code', 'item.error.error_code', 'transactions_update_status'],
   codes: {
     // The person has to go through Plaid Link again.
     ITEM_LOGIN_REQUIRED: 'revoked',
@@ -54,7 +55,11 @@ const errors: ErrorRules = {
   },
   failed: (body) => {
     const status = pick(body, 'transactions_update_status')
-    return status === 'NOT_READY' || status === 'INITIAL_UPDATE_COMPLETE'
+    return (
+      status === 'NOT_READY' ||
+      status === 'INITIAL_UPDATE_COMPLETE' ||
+      pick(body, 'item.error.error_code') !== undefined
+    )
   },
   // Limits count by the minute, and no answer says how long to wait.
   retryAfterSeconds: ({ headers, body }) =>
@@ -168,6 +173,15 @@ export const plaid = defineProvider({
       hostedLinkUrl: 'hosted_link_url',
       expiration: 'expiration',
     },
+    // Update mode: with the token of the bank and without products.
+    repair: asClient('/link/token/create', {
+      client_name: '{app_name}',
+      language: 'en',
+      country_codes: ['US'],
+      user: { client_user_id: '{user_id}' },
+      access_token: '{access_token}',
+      hosted_link: { completion_redirect_uri: '{redirect_uri}' },
+    }),
     confirm: {
       ...asClient('/link/token/get', { link_token: '{link_token}' }),
       publicTokens: (body) => {
@@ -227,7 +241,7 @@ export const plaid = defineProvider({
     ],
     limits: [
       'Banks in the United States; each bank is a connection of its own, and linking it twice makes two.',
-      'A bank whose sign-in has ended cannot be repaired in place: link it anew, as another connection, and remove the old one.',
+      'A bank whose sign-in has ended is repaired in place, on a page of Plaid. Where the person withdrew the permission at the bank, it has to be linked anew, as another connection.',
       'Right after connecting, Plaid may still fetch the history; the backfill waits for it.',
       'The history reaches back at most 730 days, or what the bank offers.',
     ],

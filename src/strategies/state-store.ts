@@ -1,6 +1,7 @@
 import type { Request } from 'express'
 import { IntegrationError } from '../errors.js'
 import { randomText } from '../random.js'
+import type { Credential } from '../tokens/credential.js'
 import type { OpenChoice } from './choices.js'
 
 /** What a callback needs from its start. */
@@ -11,6 +12,8 @@ export interface StateData {
   requestToken?: string
   requestTokenSecret?: string
   linkToken?: string
+  /** The credential that a link token repairs. */
+  repair?: Credential
   /** Connection parameters that are secrets. */
   secrets?: Record<string, string>
   /** After the exchange: a grant that waits for its account to be chosen. */

@@ -4,6 +4,7 @@ import OAuth1Base from 'passport-oauth1'
 import OAuth2Base from 'passport-oauth2'
 import { IntegrationError, textOf } from '../errors.js'
 import { createProviderHttp, type OriginMap, type ProviderHttp } from '../provider-http/client.js'
+import type { Credential } from '../tokens/credential.js'
 import { apiKeyFlow } from './api-key-flow.js'
 import type { ClientConfig } from './call.js'
 import { choose, type OpenChoice } from './choices.js'
@@ -55,6 +56,8 @@ export interface AuthenticateOptions {
   params?: Readonly<Record<string, unknown>>
   /** An opaque id of the host's user, for providers that want one. Default: `anonymous`. */
   userId?: string
+  /** The credential of a connection that is to be repaired, for providers that mend it in place (Plaid). */
+  repair?: Credential
   /** Default: told by the parameters that are there. */
   phase?: 'start' | 'complete'
   /** Callback parameters. Default: the query, or the body of a POST. */
@@ -178,6 +181,7 @@ export async function runStrategy(
         params,
         secrets,
         userId: options.userId ?? 'anonymous',
+        ...(options.repair && { repair: options.repair }),
       })
       await store.save(req, state, started.data)
       return {

@@ -45,6 +45,7 @@ export function routesOf(definition: ProviderDefinition): Route[] {
   if (auth.kind === 'link_token') {
     add('authorize', { method: 'GET', url: `${splitURL(auth.create.url).origin}${HOSTED_PATH}{link_token}` })
     add('link', auth.create, { step: 'create' })
+    add('link', auth.repair, { step: 'create' })
     add('link', auth.confirm, { step: 'confirm' })
     add('token', auth.exchange)
   }
