@@ -137,6 +137,8 @@ function providerError(request: DoorRequest, reply: Reply, body: unknown, now: n
     rules?.classify?.({ status, headers, body }) ??
     (code !== undefined && rules?.codes && Object.hasOwn(rules.codes, code) ? rules.codes[code] : undefined) ??
     faultOfStatus(status)
+  // What waiting does not cure gets no delay, whatever the headers say.
+  const waits = fault === 'rate_limited' || fault === 'unavailable' || fault === 'not_ready' || status >= 500
   const shown = code === undefined ? undefined : redactText(code, request.secrets)
   const error = new IntegrationError(
     CODE_OF[fault],
@@ -146,9 +148,9 @@ function providerError(request: DoorRequest, reply: Reply, body: unknown, now: n
       fault,
       providerStatus: status,
       providerCode: shown,
-      retryAfterSeconds:
-        rules?.retryAfterSeconds?.({ headers, body }) ??
-        (fault === 'rate_limited' || status >= 500 ? retryAfterSeconds(headers, now) : undefined),
+      retryAfterSeconds: waits
+        ? (rules?.retryAfterSeconds?.({ headers, body }) ?? retryAfterSeconds(headers, now))
+        : undefined,
     },
   )
   return new Refusal(error, fault === 'rate_limited' || fault === 'unavailable')

@@ -13,3 +13,16 @@ export function header(headers: HeaderSource, name: string): string {
   if (Array.isArray(value)) return value.filter((part) => typeof part === 'string').join(', ')
   return typeof value === 'number' ? String(value) : ''
 }
+
+/** The target of a relation in a `Link` header (RFC 8288). Commas and semicolons may stand inside `<…>` and quotes. */
+export function linkTo(header: string | undefined, relation: string): string | undefined {
+  if (header === undefined) return undefined
+  for (const [, target, parameters = ''] of header.matchAll(
+    /<([^>]*)>((?:\s*;\s*[^\s=;,]+(?:\s*=\s*(?:"[^"]*"|[^\s;,"]*))?)*)/g,
+  )) {
+    const rel = /;\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]*))/i.exec(parameters)
+    const relations = (rel?.[1] ?? rel?.[2] ?? '').toLowerCase().split(/\s+/)
+    if (relations.includes(relation)) return target
+  }
+  return undefined
+}

@@ -1,5 +1,5 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { linkTo } from '../sync/pagination.js'
+import { linkTo } from '../provider-http/headers.js'
 import type { LabPages } from '../testing/lab-hints.js'
 import { defineProvider, type Pagination, type RequestTemplate, type Resource } from './define-provider.js'
 import { strategyClass } from './strategy.js'

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { linkTo } from '../provider-http/headers.js'
 import type { JsonTemplate, PageAnswer, Pagination, RequestTemplate } from '../strategies/define-provider.js'
 import { pick } from '../strategies/template.js'
 
@@ -162,19 +163,6 @@ function withPath(json: JsonTemplate | undefined, path: readonly string[], value
 
 function absolute(next: string, base: string): string {
   return URL.canParse(next, base) ? new URL(next, base).href : next
-}
-
-/** The target of a relation in a `Link` header (RFC 8288). Commas and semicolons may stand inside `<…>` and quotes. */
-export function linkTo(header: string | undefined, relation: string): string | undefined {
-  if (header === undefined) return undefined
-  for (const [, target, parameters = ''] of header.matchAll(
-    /<([^>]*)>((?:\s*;\s*[^\s=;,]+(?:\s*=\s*(?:"[^"]*"|[^\s;,"]*))?)*)/g,
-  )) {
-    const rel = /;\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]*))/i.exec(parameters)
-    const relations = (rel?.[1] ?? rel?.[2] ?? '').toLowerCase().split(/\s+/)
-    if (relations.includes(relation)) return target
-  }
-  return undefined
 }
 
 /** What is kept of the way so far to notice when it goes in a circle; small, whatever its length. */

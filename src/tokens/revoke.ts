@@ -15,8 +15,8 @@ const LONGEST_PAUSE_MS = 6 * 3_600_000
 const MOST_ATTEMPTS = 24
 /** No connection's id: all holders count. */
 const NOBODY = '-'
-/** Answers to a revocation that mean there is nothing left to revoke. */
-const GONE = new Set(['expired', 'revoked', 'account_gone', 'not_found'])
+/** Answers to a revocation that mean there is nothing left to revoke; some say `invalid` of a token that they have forgotten. */
+const GONE = new Set(['expired', 'revoked', 'account_gone', 'not_found', 'invalid'])
 
 /** Ends connections: here at once, at the provider at once or later. */
 export function createRevoker(parts: TokenParts) {

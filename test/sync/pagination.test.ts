@@ -1,7 +1,8 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { linkTo } from '../../src/provider-http/headers.js'
 import type { Pagination, RequestTemplate } from '../../src/strategies/define-provider.js'
-import { follow, linkTo, nextState, pageRequest, type Trail } from '../../src/sync/pagination.js'
+import { follow, nextState, pageRequest, type Trail } from '../../src/sync/pagination.js'
 
 const request: RequestTemplate = { method: 'GET', url: 'https://api.acme.example/things', query: { limit: '10' } }
 const window = { from: new Date(0), to: new Date(1) }

@@ -40,7 +40,8 @@ export function sendPage(
     .status(status)
     .set({
       'content-security-policy': `default-src 'none'; style-src 'nonce-${nonce}'; script-src 'nonce-${nonce}'; connect-src 'self'; form-action ${["'self'", ...formTargets].join(' ')}; base-uri 'none'; frame-ancestors 'none'`,
-      'referrer-policy': 'same-origin',
+      // A callback has said `no-referrer`. Pages with forms need their origin told.
+      'referrer-policy': res.get('referrer-policy') ?? 'same-origin',
       'x-content-type-options': 'nosniff',
       'cross-origin-opener-policy': 'unsafe-none',
       'cache-control': 'no-store',
