@@ -4,14 +4,19 @@ import { randomFillSync } from 'node:crypto'
 const pool = Buffer.allocUnsafe(8192)
 let used = pool.length
 
-/** Random bytes of the system as base64url text. `bytes`: at most 64. */
-export function randomText(bytes: number): string {
+/** Random bytes of the system. `bytes`: at most 64. */
+export function randomPart(bytes: number): Buffer {
   if (used + bytes > pool.length) {
     randomFillSync(pool)
     used = 0
   }
-  const text = pool.toString('base64url', used, used + bytes)
+  const part = Buffer.from(pool.subarray(used, used + bytes))
   pool.fill(0, used, used + bytes)
   used += bytes
-  return text
+  return part
+}
+
+/** The same as base64url text. */
+export function randomText(bytes: number): string {
+  return randomPart(bytes).toString('base64url')
 }

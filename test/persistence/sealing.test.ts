@@ -1,4 +1,5 @@
 import { fork } from 'node:child_process'
+import { createDecipheriv, hkdfSync } from 'node:crypto'
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -171,5 +172,25 @@ describe('the key file of a development machine', () => {
     expect(new Set(given.map(({ keys }) => keys)).size).toBe(1)
     expect(given.filter(({ created }) => created)).toHaveLength(1)
     expect(readdirSync(folder)).toEqual(['development.key'])
+  })
+
+  it('derives its keys as RFC 5869 says: what another HKDF derives opens it', () => {
+    const context = { tenantId: 't', provider: 'p', connectionId: 'c', field: 'token:default' }
+    const sealed = createSealer(`k1:${Buffer.alloc(32, 5).toString('base64')}`).seal('secret', context)
+    const joined = (...parts: string[]) =>
+      Buffer.concat(
+        parts.flatMap((part) => {
+          const length = Buffer.alloc(4)
+          length.writeUInt32BE(Buffer.byteLength(part))
+          return [length, Buffer.from(part)]
+        }),
+      )
+    const info = joined('atom-integrations seal', 'v1', 'k1', 't', 'p', 'c')
+    const key = Buffer.from(hkdfSync('sha256', Buffer.alloc(32, 5), '', info, 32))
+    const body = Buffer.from(sealed.split('.')[2] as string, 'base64url')
+    const decipher = createDecipheriv('aes-256-gcm', key, body.subarray(0, 12))
+    decipher.setAAD(joined('v1', 't', 'p', 'c', 'token:default', 'k1'))
+    decipher.setAuthTag(body.subarray(-16))
+    expect(decipher.update(body.subarray(12, -16), undefined, 'utf8') + decipher.final('utf8')).toBe('secret')
   })
 })
