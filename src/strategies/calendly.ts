@@ -123,14 +123,6 @@ export const calendly = defineProvider({
     refreshParams: { client_id: '{client_id}' },
     refreshToken: 'rotating',
     accessTokenSeconds: 7200,
-    tokens: {
-      default: {
-        accessToken: 'access_token',
-        refreshToken: 'refresh_token',
-        expiresIn: 'expires_in',
-        scope: 'scope',
-      },
-    },
     revocation: {
       method: 'POST',
       url: 'https://auth.calendly.com/oauth/revoke',

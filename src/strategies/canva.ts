@@ -152,9 +152,6 @@ export const canva = defineProvider({
     ],
     refreshToken: 'rotating',
     accessTokenSeconds: 14_400,
-    tokens: {
-      default: { accessToken: 'access_token', refreshToken: 'refresh_token', expiresIn: 'expires_in', scope: 'scope' },
-    },
     errors: tokenErrors,
     revocation: {
       method: 'POST',

@@ -71,6 +71,15 @@ export interface TokenPaths {
   scope?: OneOrMore<Path>
 }
 
+const STANDARD_TOKENS: Readonly<Record<string, TokenPaths>> = {
+  default: { accessToken: 'access_token', refreshToken: 'refresh_token', expiresIn: 'expires_in', scope: 'scope' },
+}
+
+/** Where the tokens of an answer stand, by name. */
+export function tokenPaths({ tokens = STANDARD_TOKENS }: Pick<OAuth2, 'tokens'>): Readonly<Record<string, TokenPaths>> {
+  return tokens
+}
+
 export interface OAuth2 {
   kind: 'oauth2'
   authorizationURL: Template
@@ -101,10 +110,10 @@ export interface OAuth2 {
   /** Life of a refresh token that is not used, in seconds; background refresh goes by it. */
   refreshIdleSeconds?: number
   /**
-   * The tokens that an answer brings, by name; the first is the default one. Most providers: `{ default: {…} }`.
+   * The tokens that an answer brings, by name; the first is the default one. Default: one, with the names of RFC 6749 §5.1.
    * A provider with two (Slack): `{ user: {…}, bot: {…} }`; one that is absent in the answer is not stored.
    */
-  tokens: Readonly<Record<string, TokenPaths>>
+  tokens?: Readonly<Record<string, TokenPaths>>
   /** Paths in the answer of a refresh where they differ from those of the exchange (Slack: the root). */
   refreshTokens?: TokenPaths
   /** What to keep of the token answer for later requests: name in `params` → path. */

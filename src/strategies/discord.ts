@@ -184,14 +184,6 @@ export const discord = defineProvider({
     tokenHeaders: AGENT,
     refreshToken: 'rotating',
     accessTokenSeconds: 604_800,
-    tokens: {
-      default: {
-        accessToken: 'access_token',
-        refreshToken: 'refresh_token',
-        expiresIn: 'expires_in',
-        scope: 'scope',
-      },
-    },
     errors: tokenErrors,
     revocation: {
       method: 'POST',

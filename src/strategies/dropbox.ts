@@ -135,9 +135,6 @@ export const dropbox = defineProvider({
     authorizationParams: { token_access_type: 'offline' },
     refreshToken: 'static',
     accessTokenSeconds: 14_400,
-    tokens: {
-      default: { accessToken: 'access_token', refreshToken: 'refresh_token', expiresIn: 'expires_in', scope: 'scope' },
-    },
     params: { account_id: 'account_id', uid: 'uid', team_id: 'team_id' },
     revocation: {
       method: 'POST',

@@ -159,14 +159,6 @@ export const gitlab = defineProvider({
     refreshParams: { redirect_uri: '{redirect_uri}' },
     refreshToken: 'rotating',
     accessTokenSeconds: 7200,
-    tokens: {
-      default: {
-        accessToken: 'access_token',
-        refreshToken: 'refresh_token',
-        expiresIn: 'expires_in',
-        scope: 'scope',
-      },
-    },
     revocation: {
       method: 'POST',
       url: '{base_url}/oauth/revoke',

@@ -160,14 +160,6 @@ export const jira = defineProvider({
     // Told by staff as about 10 minutes: well inside.
     refreshReplaySeconds: 480,
     refreshIdleSeconds: 7_776_000,
-    tokens: {
-      default: {
-        accessToken: 'access_token',
-        refreshToken: 'refresh_token',
-        expiresIn: 'expires_in',
-        scope: 'scope',
-      },
-    },
     errors: tokenErrors,
   },
   choices: {

@@ -144,14 +144,6 @@ export const linear = defineProvider({
     authorizationParams: { prompt: 'consent' },
     refreshToken: 'rotating',
     accessTokenSeconds: 86_399,
-    tokens: {
-      default: {
-        accessToken: 'access_token',
-        refreshToken: 'refresh_token',
-        expiresIn: 'expires_in',
-        scope: 'scope',
-      },
-    },
     // Of the refresh token: an access token ends by itself within a day.
     revocation: {
       method: 'POST',

@@ -71,14 +71,6 @@ export function microsoftOAuth(scopes: readonly Scope[]) {
     // How long the one before keeps working is not told; nobody asks again after longer than this.
     refreshReplaySeconds: 3600,
     refreshIdleSeconds: 7_776_000,
-    tokens: {
-      default: {
-        accessToken: 'access_token',
-        refreshToken: 'refresh_token',
-        expiresIn: 'expires_in',
-        scope: 'scope',
-      },
-    },
     errors: {
       code: ['error'],
       codes: {

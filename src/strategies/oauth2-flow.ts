@@ -3,6 +3,7 @@ import { redactText } from '../provider-http/redact.js'
 import { randomText } from '../random.js'
 import { scopeOf } from './call.js'
 import { settle } from './choices.js'
+import { tokenPaths } from './define-provider.js'
 import { callbackParams, codeRejected, defaultScopes, type Flow, type FlowContext, failure } from './flow.js'
 import type { Grant } from './grant.js'
 import { checkParams, pickParams } from './identify.js'
@@ -82,7 +83,7 @@ export const oauth2Flow: Flow = {
       params: { ...params, ...found },
     }
     const granted: string[][] = []
-    for (const [name, paths] of Object.entries(auth.tokens)) {
+    for (const [name, paths] of Object.entries(tokenPaths(auth))) {
       const token = readToken(body, paths, auth, now)
       if (!token) continue
       grant.tokens[name] = token

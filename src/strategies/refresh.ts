@@ -1,7 +1,7 @@
 import type { ProviderHttp } from '../provider-http/client.js'
 import type { Credential } from '../tokens/credential.js'
 import type { ClientConfig } from './call.js'
-import type { ProviderDefinition } from './define-provider.js'
+import { type ProviderDefinition, tokenPaths } from './define-provider.js'
 import type { GrantedToken } from './grant.js'
 import { checkParams, pickParams } from './identify.js'
 import { askTokenEndpoint, noToken, type OAuth2Definition, readScopes, readToken } from './token-endpoint.js'
@@ -23,7 +23,7 @@ export async function refreshToken(
   if (definition.auth.kind !== 'oauth2') throw new TypeError(`refreshToken: ${definition.id} is not OAuth 2.0.`)
   const { auth } = definition
   const { credential } = input
-  const paths = auth.refreshTokens ?? auth.tokens[input.token]
+  const paths = auth.refreshTokens ?? tokenPaths(auth)[input.token]
   if (!paths || credential.refreshToken === undefined)
     throw new TypeError(`refreshToken: there is no refresh token "${input.token}".`)
   const { body } = await askTokenEndpoint(http, definition as OAuth2Definition, client, {

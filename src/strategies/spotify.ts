@@ -120,14 +120,6 @@ export const spotify = defineProvider({
     ],
     refreshToken: 'static',
     accessTokenSeconds: 3600,
-    tokens: {
-      default: {
-        accessToken: 'access_token',
-        refreshToken: 'refresh_token',
-        expiresIn: 'expires_in',
-        scope: 'scope',
-      },
-    },
   },
   identity: {
     request: { method: 'GET', url: 'https://api.spotify.com/v1/me' },

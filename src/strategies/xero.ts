@@ -142,9 +142,6 @@ export const xero = defineProvider({
     accessTokenSeconds: 1800,
     refreshReplaySeconds: 1800,
     refreshIdleSeconds: 5_184_000,
-    tokens: {
-      default: { accessToken: 'access_token', refreshToken: 'refresh_token', expiresIn: 'expires_in', scope: 'scope' },
-    },
     revocation: { method: 'DELETE', url: 'https://api.xero.com/connections/{connectionId}' },
   },
   // All that the person ever connected: who connects again may have ticked nothing new, so the claim authentication_event_id of

@@ -202,9 +202,6 @@ export const zohoBooks = defineProvider({
     authorizationParams: { access_type: 'offline', prompt: 'consent' },
     refreshToken: 'static',
     accessTokenSeconds: 3600,
-    tokens: {
-      default: { accessToken: 'access_token', refreshToken: 'refresh_token', expiresIn: 'expires_in', scope: 'scope' },
-    },
     params: { apiDomain: 'api_domain' },
     errors: tokenErrors,
     revocation: {

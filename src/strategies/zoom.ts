@@ -172,14 +172,6 @@ export const zoom = defineProvider({
     refreshToken: 'rotating',
     accessTokenSeconds: 3600,
     refreshIdleSeconds: 7_776_000,
-    tokens: {
-      default: {
-        accessToken: 'access_token',
-        refreshToken: 'refresh_token',
-        expiresIn: 'expires_in',
-        scope: 'scope',
-      },
-    },
     params: { api_url: 'api_url' },
     errors: tokenErrors,
     revocation: {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { OAuth2, ProviderDefinition, TokenPaths } from '../strategies/define-provider.js'
+import { type OAuth2, type ProviderDefinition, type TokenPaths, tokenPaths } from '../strategies/define-provider.js'
 import { identityInToken } from './accounts.js'
 import { type Grants, type IssuedPair, type LabGrant, newToken } from './grants.js'
 import type { LabAccount } from './lab-hints.js'
@@ -154,7 +154,7 @@ export class OAuth2Server {
     const grant = this.grants.open(definition, found.account, scopes)
     found.grant = grant
     const body: Record<string, unknown> = {}
-    for (const [i, [name, paths]] of Object.entries(auth.tokens).entries()) {
+    for (const [i, [name, paths]] of Object.entries(tokenPaths(auth)).entries()) {
       const own = i === 0 ? found.scopes : found.furtherScopes
       // A second token comes only when scopes for it were asked for.
       if (i > 0 && own.length === 0) continue
@@ -172,7 +172,8 @@ export class OAuth2Server {
     const rotated = this.grants.rotate(definition, values.get('refresh_token') ?? '', this.lifeOf(auth))
     if (!rotated) throw new Refusal('revoked', 'the refresh token is not valid', 'invalid_grant')
     const body: Record<string, unknown> = {}
-    const paths = auth.refreshTokens ?? auth.tokens[rotated.name] ?? (Object.values(auth.tokens)[0] as TokenPaths)
+    const paths =
+      auth.refreshTokens ?? tokenPaths(auth)[rotated.name] ?? (Object.values(tokenPaths(auth))[0] as TokenPaths)
     // Where the refresh has its own paths, the last alternative is the one that the exchange does not have.
     writeToken(body, paths, rotated.pair, rotated.grant.scopes ?? [], auth, auth.refreshTokens ? 'last' : 'first')
     identityInToken(definition, rotated.grant.account, body)

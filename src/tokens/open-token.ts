@@ -11,7 +11,7 @@ import type {
 } from '../persistence/store.js'
 import type { ProviderHttp } from '../provider-http/client.js'
 import type { ClientConfig } from '../strategies/call.js'
-import type { ProviderDefinition } from '../strategies/define-provider.js'
+import { type ProviderDefinition, tokenPaths } from '../strategies/define-provider.js'
 import { type Credential, openCredential } from './credential.js'
 import { jwtExpiry, refreshMarginMs } from './expiry.js'
 
@@ -124,13 +124,9 @@ export function openToken(parts: TokenParts, document: ConnectionDocument, name:
 
 /** Name of the token that is meant when none is named. */
 export function defaultToken({ auth }: ProviderDefinition, document: ConnectionDocument): string {
-  const names = auth.kind === 'oauth2' ? Object.keys(auth.tokens) : ['default']
-  return (
-    names.find((name) => Object.hasOwn(document.tokens, name)) ??
-    Object.keys(document.tokens)[0] ??
-    names[0] ??
-    'default'
-  )
+  const names = auth.kind === 'oauth2' ? Object.keys(tokenPaths(auth)) : ['default']
+  const held = Object.keys(document.tokens)
+  return names.find((name) => held.includes(name)) ?? held[0] ?? 'default'
 }
 
 /** Whether the access token still has `milliseconds` to live, as far as is known. */

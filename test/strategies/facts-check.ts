@@ -1,11 +1,12 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { IntegrationError } from '../../src/errors.js'
-import type {
-  IdentityContext,
-  OneOrMore,
-  ProviderDefinition,
-  RequestTemplate,
-  Resource,
+import {
+  type IdentityContext,
+  type OneOrMore,
+  type ProviderDefinition,
+  type RequestTemplate,
+  type Resource,
+  tokenPaths,
 } from '../../src/strategies/define-provider.js'
 
 /** A fact sheet as it lies in `../shared/facts` beside the checkout: only what is compared. */
@@ -148,7 +149,7 @@ function compareAuth({ auth }: ProviderDefinition, sheet: Sheet, same: Same): vo
     unknown: ['always', 'optIn', 'never'],
   }
   if (!allowed[facts.pkce]?.includes(auth.pkce)) same('auth.pkce', facts.pkce, auth.pkce)
-  const [paths] = Object.values(auth.tokens)
+  const [paths] = Object.values(tokenPaths(auth))
   same('auth.token_response.access_token', facts.token_response.access_token, first(paths?.accessToken))
   same('auth.token_response.refresh_token', facts.token_response.refresh_token, first(paths?.refreshToken))
   same('auth.token_response.expires_in', facts.token_response.expires_in, first(paths?.expiresIn))
