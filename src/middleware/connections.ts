@@ -1,4 +1,4 @@
-import { toConnection } from '../connection.js'
+import { type Connection, toConnection } from '../connection.js'
 import { toBackfill } from '../sync/receipt.js'
 import {
   csrfToken,
@@ -28,24 +28,24 @@ export async function getIndex(visit: Visit): Promise<void> {
     const connection = toConnection(document)
     if (await isPermitted(kit, identity, 'view', connection)) visible.push(connection)
   }
-  const cards: ProviderCard[] = []
-  for (const { definition, configured, missing } of kit.providers.values()) {
-    const connections = []
-    for (const connection of visible.filter(({ provider }) => provider === definition.id)) {
-      const backfills =
-        visit.html && kit.sync && connection.status !== 'disconnected'
-          ? await kit.store.listBackfills({ tenantId: identity.tenantId, connectionId: connection.id, limit: 1 })
-          : undefined
-      const backfill = backfills?.items[0]
-      connections.push({
-        connection,
-        backfill: backfill && toBackfill(backfill),
-        mine: await isPermitted(kit, identity, 'disconnect', connection),
-      })
-    }
-    const { id, name, category } = definition
-    cards.push({ id, name, category, configured, missing: kit.development ? missing : [], connections })
+  const lastBackfill = async ({ id, status }: Connection) => {
+    if (!visit.html || !kit.sync || status === 'disconnected') return undefined
+    const { items } = await kit.store.listBackfills({ tenantId: identity.tenantId, connectionId: id, limit: 1 })
+    return items[0] && toBackfill(items[0])
   }
+  const shown = await Promise.all(
+    visible.map(async (connection) => ({
+      connection,
+      backfill: await lastBackfill(connection),
+      mine: await isPermitted(kit, identity, 'disconnect', connection),
+    })),
+  )
+  const cards = [...kit.providers.values()].map(
+    ({ definition: { id, name, category }, configured, missing }): ProviderCard => {
+      const connections = shown.filter(({ connection }) => connection.provider === id)
+      return { id, name, category, configured, missing: kit.development ? missing : [], connections }
+    },
+  )
   if (!visit.html)
     return void res.set('cache-control', 'no-store').json({
       providers: cards.map(({ connections, ...card }) => ({
