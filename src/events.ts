@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
+import { backoff } from './backoff.js'
 import { type Connection, toConnection } from './connection.js'
 import { IntegrationError } from './errors.js'
 import type { Delivery, DurableEventType, Page, ParkedDelivery, Store } from './persistence/store.js'
-import { backoff } from './sync/backoff.js'
 import type { Backfill } from './sync/receipt.js'
 
 /** What can be listened to. All but `backfill.progress` are durable: delivered at least once, also after a restart. */

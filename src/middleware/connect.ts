@@ -5,10 +5,10 @@ import { telemetry } from '../observability.js'
 import type { ConnectionDocument } from '../persistence/store.js'
 import type { CatalogueEntry } from '../provider-settings.js'
 import { normalizeParams } from '../strategies/flow.js'
-import type { ConnectedAccount } from '../strategies/grant.js'
+import type { ConnectedAccount, Credential } from '../strategies/grant.js'
 import { type Fingerprint, grantOf } from '../strategies/identify.js'
 import { createStrategy, type Outcome, type ProviderStrategy, runStrategy } from '../strategies/strategy.js'
-import { type Credential, openCredential, sealCredential } from '../tokens/credential.js'
+import { openCredential, sealCredential } from '../tokens/credential.js'
 import { grantKeyOf } from '../tokens/grant-key.js'
 import {
   csrfToken,

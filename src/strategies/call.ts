@@ -1,7 +1,7 @@
 import type { DoorAnswer, DoorRequest, Endpoint, ProviderHttp } from '../provider-http/client.js'
 import type { ErrorRules } from '../provider-http/errors.js'
-import type { Credential } from '../tokens/credential.js'
 import type { ProviderDefinition, RequestTemplate, Resource } from './define-provider.js'
+import type { Credential } from './grant.js'
 import { allowedOrigins, type BuiltRequest, buildRequest, fillRecord, type Scope, withQuery } from './template.js'
 
 /** What the operator set for a provider. */

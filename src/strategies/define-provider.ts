@@ -1,5 +1,5 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import type { LabHints } from '../testing/lab-hints.js'
+import type { LabHints } from './lab-hints.js'
 
 /**
  * A provider is data plus the few functions that differ. This file is the type of that data.

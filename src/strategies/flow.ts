@@ -1,11 +1,10 @@
 import type { Request } from 'express'
 import { IntegrationError, type IntegrationErrorOptions } from '../errors.js'
 import type { ProviderHttp } from '../provider-http/client.js'
-import type { Credential } from '../tokens/credential.js'
 import type { ClientConfig } from './call.js'
 import type { OpenChoice } from './choices.js'
 import type { ConnectionParam, ProviderDefinition } from './define-provider.js'
-import type { ConnectedAccount } from './grant.js'
+import type { ConnectedAccount, Credential } from './grant.js'
 import type { Fingerprint } from './identify.js'
 import type { StateData } from './state-store.js'
 

@@ -1,7 +1,7 @@
 import type { ErrorRules } from '../provider-http/errors.js'
 import { linkTo } from '../provider-http/headers.js'
-import type { LabPages } from '../testing/lab-hints.js'
 import { defineProvider, type Pagination, type RequestTemplate, type Resource } from './define-provider.js'
+import type { LabPages } from './lab-hints.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
 

@@ -1,4 +1,15 @@
-import type { Credential } from '../tokens/credential.js'
+/** What is sealed per token of a connection. Never logged, never in an event. */
+export interface Credential {
+  /** Access token, or the API key. */
+  accessToken: string
+  refreshToken?: string
+  /** OAuth 1.0a. */
+  tokenSecret?: string
+  /** Further sealed values by name (OpenAI's second key). */
+  secrets?: Record<string, string>
+  /** When the access token was issued, in milliseconds since 1970; the margin before its end is measured by it. */
+  issuedAt?: number
+}
 
 /** One token of a grant, as the provider gave it. */
 export interface GrantedToken extends Credential {

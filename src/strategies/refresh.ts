@@ -1,8 +1,7 @@
 import type { ProviderHttp } from '../provider-http/client.js'
-import type { Credential } from '../tokens/credential.js'
 import type { ClientConfig } from './call.js'
 import { type ProviderDefinition, tokenPaths } from './define-provider.js'
-import type { GrantedToken } from './grant.js'
+import type { Credential, GrantedToken } from './grant.js'
 import { checkParams, pickParams } from './identify.js'
 import { askTokenEndpoint, noToken, type OAuth2Definition, readScopes, readToken } from './token-endpoint.js'
 

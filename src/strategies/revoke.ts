@@ -1,7 +1,7 @@
 import type { ProviderHttp } from '../provider-http/client.js'
-import type { Credential } from '../tokens/credential.js'
 import { type ClientConfig, callProvider } from './call.js'
 import type { ProviderDefinition } from './define-provider.js'
+import type { Credential } from './grant.js'
 
 /**
  * Takes a token back in the provider's way (RFC 7009 and its relatives). Does nothing where the provider has none.

@@ -1,8 +1,8 @@
 import type { Request } from 'express'
 import { IntegrationError } from '../errors.js'
 import { randomText } from '../random.js'
-import type { Credential } from '../tokens/credential.js'
 import type { OpenChoice } from './choices.js'
+import type { Credential } from './grant.js'
 
 /** What a callback needs from its start. */
 export interface StateData {

@@ -1,5 +1,5 @@
+import { backoff } from '../backoff.js'
 import type { Store } from '../persistence/store.js'
-import { backoff } from './backoff.js'
 import type { Queue, QueueStartOptions } from './queue.js'
 
 export interface EmbeddedQueueOptions {

@@ -1,5 +1,5 @@
 import type { ConnectionParam, ProviderDefinition } from '../strategies/define-provider.js'
-import type { LabAccount } from './lab-hints.js'
+import type { LabAccount } from '../strategies/lab-hints.js'
 import { list, writeMissing } from './paths.js'
 import { digits, hashText, sampleOf } from './random.js'
 

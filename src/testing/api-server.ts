@@ -1,7 +1,7 @@
 import type { ProviderDefinition, RequestTemplate, Resource } from '../strategies/define-provider.js'
+import type { LabAnswer } from '../strategies/lab-hints.js'
 import { identityBody } from './accounts.js'
 import { clientOf, type Grants, type LabGrant } from './grants.js'
-import type { LabAnswer } from './lab-hints.js'
 import { basicOf, finished, type LabClient } from './oauth2-server.js'
 import { type Answer, BadPage, page } from './pages.js'
 import { Refusal } from './refusals.js'

@@ -1,5 +1,5 @@
 import type { ProviderDefinition } from '../strategies/define-provider.js'
-import type { LabAccount } from './lab-hints.js'
+import type { LabAccount } from '../strategies/lab-hints.js'
 import type { Answer } from './pages.js'
 
 const ESCAPES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }

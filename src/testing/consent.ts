@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto'
 import type { ProviderDefinition } from '../strategies/define-provider.js'
+import type { LabAccount } from '../strategies/lab-hints.js'
 import { consentPage, htmlAnswer, messagePage } from './consent-page.js'
-import type { LabAccount } from './lab-hints.js'
 import type { LinkServer } from './link-server.js'
 import type { OAuth1Server } from './oauth1-server.js'
 import { AuthorizeMistake, type OAuth2Server, splitScopes } from './oauth2-server.js'

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { ProviderDefinition } from '../strategies/define-provider.js'
-import type { LabAccount } from './lab-hints.js'
+import type { LabAccount } from '../strategies/lab-hints.js'
 
 /** What a user approved. */
 export interface LabGrant {

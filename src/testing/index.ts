@@ -1,5 +1,5 @@
+export type { LabAccount, LabAnswer, LabHints, LabItemContext, LabPages } from '../strategies/lab-hints.js'
 export type { LabEndpoint, LabFault, LabFaultKind } from './faults.js'
-export type { LabAccount, LabAnswer, LabHints, LabItemContext, LabPages } from './lab-hints.js'
 export {
   createProviderLab,
   type LabCredentials,

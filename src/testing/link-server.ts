@@ -1,7 +1,7 @@
 import type { LinkToken, ProviderDefinition } from '../strategies/define-provider.js'
+import type { LabAccount } from '../strategies/lab-hints.js'
 import { identityInToken } from './accounts.js'
 import { type Grants, newToken } from './grants.js'
-import type { LabAccount } from './lab-hints.js'
 import type { Answer } from './pages.js'
 import { writeAt } from './paths.js'
 import { Refusal } from './refusals.js'

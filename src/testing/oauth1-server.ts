@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { OAuth1, ProviderDefinition } from '../strategies/define-provider.js'
+import type { LabAccount } from '../strategies/lab-hints.js'
 import { type Grants, newToken } from './grants.js'
-import type { LabAccount } from './lab-hints.js'
 import type { LabClient } from './oauth2-server.js'
 import type { Answer } from './pages.js'
 import { Refusal } from './refusals.js'

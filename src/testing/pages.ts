@@ -1,6 +1,6 @@
 import type { Pagination, Resource } from '../strategies/define-provider.js'
+import type { LabPages } from '../strategies/lab-hints.js'
 import { pick } from '../strategies/template.js'
-import type { LabPages } from './lab-hints.js'
 import { list, writeAt } from './paths.js'
 import type { Captures, Incoming } from './reverse-template.js'
 import type { Node, ProviderData, Series } from './series.js'

@@ -1,8 +1,8 @@
 import type { ProviderDefinition, RequestTemplate, Resource } from '../strategies/define-provider.js'
+import type { LabAnswer } from '../strategies/lab-hints.js'
 import { furtherRequest } from '../sync/pagination.js'
 import { sampleParams } from './accounts.js'
 import type { LabEndpoint } from './faults.js'
-import type { LabAnswer } from './lab-hints.js'
 import { paginationParams } from './pages.js'
 import { fillKnown, type Incoming, type Match, matchRequest, placeholdersOf, splitURL } from './reverse-template.js'
 

@@ -1,6 +1,6 @@
 import type { ProviderDefinition, Resource, TimestampFormat } from '../strategies/define-provider.js'
+import type { LabItemContext } from '../strategies/lab-hints.js'
 import { pick } from '../strategies/template.js'
-import type { LabItemContext } from './lab-hints.js'
 import { list, writeAt, writeMissing } from './paths.js'
 import { plausibleFields } from './plausible.js'
 import { digits, hashText, mix } from './random.js'

@@ -1,17 +1,5 @@
 import type { SealContext, Sealer } from '../persistence/sealing.js'
-
-/** What is sealed per token of a connection. Never logged, never in an event. */
-export interface Credential {
-  /** Access token, or the API key. */
-  accessToken: string
-  refreshToken?: string
-  /** OAuth 1.0a. */
-  tokenSecret?: string
-  /** Further sealed values by name (OpenAI's second key). */
-  secrets?: Record<string, string>
-  /** When the access token was issued, in milliseconds since 1970; the margin before its end is measured by it. */
-  issuedAt?: number
-}
+import type { Credential } from '../strategies/grant.js'
 
 /** What a sealed credential is bound to. */
 export interface CredentialOwner {

@@ -12,7 +12,8 @@ import type {
 import type { ProviderHttp } from '../provider-http/client.js'
 import type { ClientConfig } from '../strategies/call.js'
 import { type ProviderDefinition, tokenPaths } from '../strategies/define-provider.js'
-import { type Credential, openCredential } from './credential.js'
+import type { Credential } from '../strategies/grant.js'
+import { openCredential } from './credential.js'
 import { jwtExpiry, refreshMarginMs } from './expiry.js'
 
 /** A provider's definition with what the operator set for it. */

@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { IntegrationError } from '../errors.js'
 import { telemetry } from '../observability.js'
 import type { ConnectionDocument, PendingRevocation } from '../persistence/store.js'
-import type { Grant } from '../strategies/grant.js'
+import type { Credential, Grant } from '../strategies/grant.js'
 import { refreshToken } from '../strategies/refresh.js'
 import { revokeToken } from '../strategies/revoke.js'
-import { type Credential, openCredential, sealCredential } from './credential.js'
+import { openCredential, sealCredential } from './credential.js'
 import { entryOf, notFound, type OpenToken, type TokenParts } from './open-token.js'
 
 /** Longer than a provider may take to answer, so that no other process tries the same at the same time. */
