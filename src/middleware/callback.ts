@@ -1,17 +1,14 @@
-import { toConnection } from '../connection.js'
 import { IntegrationError } from '../errors.js'
 import { telemetry } from '../observability.js'
-import type { Transaction } from '../persistence/store.js'
-import type { CatalogueEntry } from '../provider-settings.js'
-import type { ConnectedAccount } from '../strategies/grant.js'
 import { runStrategy } from '../strategies/strategy.js'
 import { identityOf, requireOwnOrigin } from './access.js'
 import { askForChoice } from './choice.js'
-import { afterwards, fingerprintOf, requireEntry, save, strategyOf } from './connect.js'
+import { fingerprintOf, requireEntry, strategyOf } from './connect.js'
 import type { Identity, Visit } from './kit.js'
 import { html, layout, sendPage } from './pages/layout.js'
 import { popupPage } from './pages/popup-page.js'
-import { bodyOf, redirect } from './request.js'
+import { bodyOf } from './request.js'
+import { finish } from './save.js'
 import { claimTransaction } from './transaction.js'
 
 const BOUNCED = 'atom_bounced'
@@ -55,22 +52,7 @@ async function complete(visit: Visit, identity: Identity, input: Readonly<Record
   // A POST is a script's: it reads JSON.
   const wantsPage = req.method === 'GET' && (visit.html || transaction.mode === 'popup')
   if (outcome.kind === 'choice') await askForChoice(visit, entry, transaction, outcome.open, wantsPage)
-  else await finish(visit, entry, transaction, outcome.account, wantsPage)
-}
-
-/** Saves what was connected, and sends the user on. */
-export async function finish(
-  visit: Visit,
-  entry: CatalogueEntry,
-  transaction: Transaction,
-  account: ConnectedAccount,
-  wantsPage: boolean,
-): Promise<void> {
-  const { kit, res } = visit
-  const connection = await save(kit, entry, transaction, account, transaction.expectedConnectionId)
-  res.set('cache-control', 'no-store')
-  if (!wantsPage) return void res.json({ connection: toConnection(connection) })
-  redirect(res, 303, afterwards(kit, transaction, connection))
+  else await finish(visit, entry, identity, transaction, outcome.account, wantsPage)
 }
 
 /**

@@ -5,12 +5,12 @@ import type { OpenChoice } from '../strategies/choices.js'
 import { newState } from '../strategies/state-store.js'
 import { chooseAccount } from '../strategies/strategy.js'
 import { csrfToken, requireIdentity, requireOwnOrigin } from './access.js'
-import { finish } from './callback.js'
 import { fingerprintOf, requireEntry, strategyOf } from './connect.js'
 import type { Visit } from './kit.js'
 import { choicePage } from './pages/choice-page.js'
 import { sendPage } from './pages/layout.js'
 import { badField, bodyOf, redirect } from './request.js'
+import { finish } from './save.js'
 import { claimTransaction, readTransaction, startStore } from './transaction.js'
 
 /**
@@ -94,5 +94,5 @@ async function choose(
   const { kit } = visit
   const strategy = strategyOf(kit, entry)
   const account = await chooseAccount(strategy, open, id, fingerprintOf(kit, entry))
-  await finish(visit, entry, transaction, account, wantsPage)
+  await finish(visit, entry, transaction, transaction, account, wantsPage)
 }

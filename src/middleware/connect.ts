@@ -1,15 +1,11 @@
-import { randomUUID } from 'node:crypto'
-import { toConnection } from '../connection.js'
 import { IntegrationError } from '../errors.js'
-import { telemetry } from '../observability.js'
 import type { ConnectionDocument } from '../persistence/store.js'
 import type { CatalogueEntry } from '../provider-settings.js'
 import { normalizeParams } from '../strategies/flow.js'
-import type { ConnectedAccount, Credential } from '../strategies/grant.js'
-import { type Fingerprint, grantOf } from '../strategies/identify.js'
-import { createStrategy, type Outcome, type ProviderStrategy, runStrategy } from '../strategies/strategy.js'
-import { openCredential, sealCredential } from '../tokens/credential.js'
-import { grantKeyOf } from '../tokens/grant-key.js'
+import type { Credential } from '../strategies/grant.js'
+import type { Fingerprint } from '../strategies/identify.js'
+import { createStrategy, type ProviderStrategy, runStrategy } from '../strategies/strategy.js'
+import { openCredential } from '../tokens/credential.js'
 import {
   csrfToken,
   isOwnOrigin,
@@ -22,6 +18,7 @@ import type { Identity, Kit, Visit } from './kit.js'
 import { sendPage } from './pages/layout.js'
 import { startPage } from './pages/start-page.js'
 import { asksForJson, bodyOf, checkReturnTo, redirect } from './request.js'
+import { finish } from './save.js'
 import { LIFETIME_MS, noteMode, type StartOptions, startStore } from './transaction.js'
 
 /** What a start may carry besides connection parameters. */
@@ -206,112 +203,11 @@ async function connectKey(visit: Visit, entry: CatalogueEntry, identity: Identit
     params: input.given,
     fingerprint: fingerprintOf(kit, entry),
   })
-  if (outcome.kind !== 'success') throw failed(outcome)
-  const connection = await save(kit, entry, identity, outcome.account, expected?.id ?? null)
-  if (visit.html) return redirect(res, 303, afterwards(kit, input, connection))
-  res
-    .status(201)
-    .set('cache-control', 'no-store')
-    .json({ connection: toConnection(connection) })
-}
-
-function failed(outcome: Exclude<Outcome, { kind: 'success' }>): Error {
-  return outcome.kind === 'fail' ? outcome.error : new TypeError('a key is checked at once')
-}
-
-/** Another account came than the one that was to be repaired. */
-export class AccountMismatch extends IntegrationError {
-  readonly names: readonly [expected: string, got: string]
-  constructor(provider: string, expected: string, got: string) {
-    super('AUTH_ACCOUNT_MISMATCH', `${provider}: the reconnect came back with another account`, {
-      provider,
-      fields: { account: `Expected ${expected}, got ${got}.` },
-    })
-    this.names = [expected, got]
-  }
-}
-
-/**
- * Seals and saves what was granted, with its event, in one atomic write. What cannot be saved is revoked where possible: no half
- * connection remains.
- */
-export async function save(
-  kit: Kit,
-  entry: CatalogueEntry,
-  identity: Identity,
-  account: ConnectedAccount,
-  expectedId: string | null,
-): Promise<ConnectionDocument> {
-  const { definition } = entry
-  const grant = grantOf(account)
-  const { grantKey, grantShared } = grantKeyOf(entry, account)
-  const undo = () => kit.tokens.revokeGrant(definition.id, grant, grantKey)
-  const refuse = async (error: IntegrationError) => {
-    await undo()
-    throw error
-  }
-  try {
-    const expected = expectedId === null ? undefined : await kit.store.getConnection(identity.tenantId, expectedId)
-    if (expected && expected.accountKey !== account.key && !kit.allowOtherAccountOnReconnect)
-      return await refuse(new AccountMismatch(definition.name, expected.account.name, account.name))
-    const outcome = await kit.store.saveConnection({
-      newId: randomUUID(),
-      tenantId: identity.tenantId,
-      userId: identity.userId,
-      provider: definition.id,
-      accountKey: account.key,
-      account: { id: account.id, name: account.name, ...(account.email !== undefined && { email: account.email }) },
-      scopes: grant.scopes,
-      params: grant.params,
-      // A shared grant may be held by many connections; only an exclusive one is refused to a second tenant.
-      grantKey,
-      ...(grantShared !== undefined && { grantShared }),
-      now: kit.now(),
-      tokensFor: (id) =>
-        Object.fromEntries(
-          Object.entries(grant.tokens).map(([name, token]) => [
-            name,
-            {
-              sealed: sealCredential(
-                kit.sealer,
-                { tenantId: identity.tenantId, provider: definition.id, id },
-                name,
-                token,
-              ),
-              expiresAt: token.expiresAt ?? null,
-              refreshExpiresAt: token.refreshExpiresAt ?? null,
-            },
-          ]),
-        ),
-      eventId: randomUUID(),
-      groups: kit.events.groups(),
-    })
-    if (outcome.outcome === 'grant_taken')
-      return await refuse(
-        new IntegrationError(
-          'AUTH_ACCOUNT_TAKEN',
-          `${definition.name}: another tenant holds the grant of this account`,
-          { provider: definition.name },
-        ),
-      )
-    kit.tokens.invalidate(outcome.connection.id)
-    kit.events.kick()
-    telemetry.count('atom.connects', { provider: definition.id, outcome: outcome.outcome })
-    return outcome.connection
-  } catch (error) {
-    if (error instanceof IntegrationError && error.code === 'STORE_UNAVAILABLE') await undo()
-    throw error
-  }
-}
-
-/** Where a browser ends with a new connection. */
-export function afterwards(
-  { path }: Kit,
-  { mode, returnTo }: Pick<StartInput, 'mode' | 'returnTo'>,
-  { id, provider }: ConnectionDocument,
-): string {
-  if (mode === 'popup') return `${path}/connected?${new URLSearchParams({ provider, connection: id })}`
-  return returnTo ?? `${path}?connected=${provider}`
+  if (outcome.kind === 'fail') throw outcome.error
+  if (outcome.kind !== 'success') throw new TypeError('a key is checked at once')
+  res.status(201)
+  const attempt = { ...input, expectedConnectionId: expected?.id ?? null }
+  await finish(visit, entry, identity, attempt, outcome.account, visit.html)
 }
 
 /** Segment of the callback path: providers of one OAuth client share it. */

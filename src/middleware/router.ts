@@ -5,12 +5,13 @@ import { identityOf } from './access.js'
 import { getBackfill, postBackfill, streamBackfill } from './backfills.js'
 import { getCallback, getConnected, postCallback } from './callback.js'
 import { getChoice, postChoice } from './choice.js'
-import { AccountMismatch, getConnect, postConnect } from './connect.js'
+import { getConnect, postConnect } from './connect.js'
 import { disconnect, getConnection, getHealth, getIndex, listConnections } from './connections.js'
 import { isFault, sendError, toIntegrationError } from './error-handler.js'
 import type { Kit, Visit } from './kit.js'
 import { newNonce } from './pages/layout.js'
 import { prefersHtml, queryOf } from './request.js'
+import { AccountMismatch } from './save.js'
 
 type Route = (visit: Visit) => Promise<void>
 
