@@ -149,7 +149,8 @@ function providerError(request: DoorRequest, reply: Reply, body: unknown, now: n
       providerStatus: status,
       providerCode: shown,
       retryAfterSeconds: waits
-        ? (rules?.retryAfterSeconds?.({ headers, body }) ?? retryAfterSeconds(headers, now))
+        ? ((headers['retry-after'] ? undefined : rules?.retryAfterSeconds?.({ headers, body })) ??
+          retryAfterSeconds(headers, now))
         : undefined,
     },
   )

@@ -19,6 +19,6 @@ export interface ErrorRules {
     headers: Readonly<Record<string, string>>
     body: unknown
   }) => FaultKind | undefined
-  /** Delay in seconds where it does not stand in `Retry-After` (Shopify's throttle status). */
+  /** Delay in seconds, asked only where an answer has no `Retry-After` (Shopify's throttle status). */
   retryAfterSeconds?: (answer: { headers: Readonly<Record<string, string>>; body: unknown }) => number | undefined
 }

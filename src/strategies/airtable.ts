@@ -24,11 +24,11 @@ const errors: ErrorRules = {
     PUBLIC_API_BILLING_LIMIT_EXCEEDED: 'rate_limited',
   },
   // No call succeeds in the 30 seconds after a refused one, and mostly no header says so.
-  retryAfterSeconds: ({ headers, body }) => {
+  retryAfterSeconds: ({ body }) => {
     const said = pickString(body, code)
     if (said === 'PUBLIC_API_BILLING_LIMIT_EXCEEDED') return 86_400
     // An answer that names no code comes from the network in front: it may be a limit too.
-    return headers['retry-after'] || (said !== undefined && said !== 'RATE_LIMIT_REACHED') ? undefined : 30
+    return said === undefined || said === 'RATE_LIMIT_REACHED' ? 30 : undefined
   },
 }
 

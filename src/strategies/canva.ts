@@ -19,8 +19,7 @@ const errors: ErrorRules = {
   classify: ({ status, body }) =>
     status === 400 && /continuation/i.test(String(pick(body, 'message') ?? '')) ? 'cursor_expired' : undefined,
   // No header tells: limits are counted by the minute.
-  retryAfterSeconds: ({ headers, body }) =>
-    headers['retry-after'] === undefined && pick(body, 'code') === 'too_many_requests' ? 60 : undefined,
+  retryAfterSeconds: ({ body }) => (pick(body, 'code') === 'too_many_requests' ? 60 : undefined),
 }
 
 /** The description has two shapes, {error} and {code}, with the same values. */
@@ -28,8 +27,7 @@ const tokenErrors: ErrorRules = {
   code: ['error', 'code'],
   codes: { too_many_requests: 'rate_limited', internal_error: 'unavailable' },
   classify: ({ body }) => (pick(body, 'code') === 'invalid_grant' ? 'revoked' : undefined),
-  retryAfterSeconds: ({ headers, body }) =>
-    headers['retry-after'] === undefined && pick(body, ['error', 'code']) === 'too_many_requests' ? 60 : undefined,
+  retryAfterSeconds: ({ body }) => (pick(body, ['error', 'code']) === 'too_many_requests' ? 60 : undefined),
 }
 
 const get = (path: string, query: RequestTemplate['query']): RequestTemplate => ({

@@ -26,10 +26,10 @@ const errors: ErrorRules = {
     110000: 'not_ready',
     130000: 'unavailable',
   },
-  // The body knows fractions of a second; the header is missing when a proxy dropped it.
-  retryAfterSeconds: ({ headers, body }) => {
+  // The body says it too, where a proxy dropped the header; in fractions of a second.
+  retryAfterSeconds: ({ body }) => {
     const seconds = Number(pick(body, 'retry_after'))
-    return !headers['retry-after'] && seconds > 0 ? Math.ceil(seconds) : undefined
+    return seconds > 0 ? Math.ceil(seconds) : undefined
   },
 }
 

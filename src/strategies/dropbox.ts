@@ -27,9 +27,9 @@ const errors: ErrorRules = {
     const summary = pick(body, 'error_summary')
     return typeof summary === 'string' ? kinds.find(([pattern]) => pattern.test(summary))?.[1] : undefined
   },
-  retryAfterSeconds: ({ headers, body }) => {
+  retryAfterSeconds: ({ body }) => {
     const seconds = pick(body, 'error.retry_after')
-    return headers['retry-after'] === undefined && typeof seconds === 'number' ? seconds : undefined
+    return typeof seconds === 'number' ? seconds : undefined
   },
 }
 

@@ -27,7 +27,7 @@ const errors: ErrorRules = {
   },
   // Where no answer says how long, and the hourly budget is not what ran out: at least a minute.
   retryAfterSeconds: ({ headers, body }) => {
-    if (headers['retry-after'] || headers['x-ratelimit-remaining'] === '0') return undefined
+    if (headers['x-ratelimit-remaining'] === '0') return undefined
     return isLimited(String(pick(body, 'message') ?? '')) ? 60 : undefined
   },
 }

@@ -31,8 +31,7 @@ const errors: ErrorRules = {
     return status === 429 || status === 477 ? 'rate_limited' : undefined
   },
   // Mostly without Retry-After: the policy tells which window to wait out.
-  retryAfterSeconds: ({ headers, body }) => {
-    if (headers['retry-after']) return undefined
+  retryAfterSeconds: ({ body }) => {
     const policy = String(pick(body, 'policyName') ?? '')
     if (/^(TEN_SECONDLY|SECONDLY)/.test(policy)) return policy.startsWith('TEN') ? 10 : 1
     return pick(body, 'errorType') === 'RATE_LIMIT' ? 10 : undefined

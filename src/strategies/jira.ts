@@ -18,7 +18,7 @@ const errors: ErrorRules = {
   // Mostly with Retry-After; this one is a time in ISO 8601.
   retryAfterSeconds: ({ headers }) => {
     const reset = Date.parse(headers['x-ratelimit-reset'] ?? '')
-    if (headers['retry-after'] || headers['x-ratelimit-remaining'] !== '0' || Number.isNaN(reset)) return undefined
+    if (headers['x-ratelimit-remaining'] !== '0' || Number.isNaN(reset)) return undefined
     return Math.min(86_400, Math.max(1, Math.ceil((reset - Date.now()) / 1000)))
   },
 }

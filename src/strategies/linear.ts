@@ -51,8 +51,7 @@ const errors: ErrorRules = {
       : undefined
   },
   retryAfterSeconds: ({ headers, body }) => {
-    if (headers['retry-after'] || !errorsIn(body).some((error) => /^ratelimited$/i.test(String(codeOf(error)))))
-      return undefined
+    if (!errorsIn(body).some((error) => /^ratelimited$/i.test(String(codeOf(error))))) return undefined
     const resets = BUDGETS.filter((name) => Number(headers[`${name}-remaining`] ?? 1) <= 0)
       .map((name) => Number(headers[`${name}-reset`]))
       .filter((reset) => reset > 0)

@@ -32,10 +32,8 @@ const errors: ErrorRules = {
     return status === 999 ? 'unavailable' : undefined
   },
   // Limits count by the day and begin anew at midnight UTC; no header tells.
-  retryAfterSeconds: ({ headers, body }) =>
-    headers['retry-after'] === undefined && pick(body, 'status') === 429
-      ? DAY_SECONDS - (Math.floor(Date.now() / 1000) % DAY_SECONDS)
-      : undefined,
+  retryAfterSeconds: ({ body }) =>
+    pick(body, 'status') === 429 ? DAY_SECONDS - (Math.floor(Date.now() / 1000) % DAY_SECONDS) : undefined,
 }
 
 const tokenErrors: ErrorRules = {

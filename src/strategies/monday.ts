@@ -56,8 +56,7 @@ const errors: ErrorRules = {
     if (said === 429) return 'rate_limited'
     return said === 423 || said >= 500 ? 'unavailable' : undefined
   },
-  retryAfterSeconds: ({ headers, body }) => {
-    if (headers['retry-after']) return undefined
+  retryAfterSeconds: ({ body }) => {
     const told =
       pick(body, 'errors.0.extensions.retry_in_seconds') ??
       /reset in (\d+) seconds?/i.exec(String(pick(body, ['errors.0.message', 'error_message']) ?? ''))?.[1]

@@ -22,8 +22,7 @@ const errors: ErrorRules = {
     if (status !== 401) return undefined
     return /missing scopes|insufficient permissions/i.test(String(pick(body, 'error.message'))) ? 'scope' : 'revoked'
   },
-  retryAfterSeconds: ({ headers }) =>
-    headers['retry-after'] ? undefined : durationSeconds(headers['x-ratelimit-reset-requests']),
+  retryAfterSeconds: ({ headers }) => durationSeconds(headers['x-ratelimit-reset-requests']),
 }
 
 /** `6m0s`, `1s`, `120ms`. */

@@ -62,8 +62,7 @@ const errors: ErrorRules = {
     )
   },
   // Limits count by the minute, and no answer says how long to wait.
-  retryAfterSeconds: ({ headers, body }) =>
-    !headers['retry-after'] && pick(body, 'error_type') === 'RATE_LIMIT_EXCEEDED' ? 60 : undefined,
+  retryAfterSeconds: ({ body }) => (pick(body, 'error_type') === 'RATE_LIMIT_EXCEEDED' ? 60 : undefined),
 }
 
 const post = (path: string, json: RequestTemplate['json'] = {}): RequestTemplate => ({

@@ -30,8 +30,7 @@ const errors: ErrorRules = {
     '003200': 'expired',
   },
   // Limits are counted by the minute, and no header is documented.
-  retryAfterSeconds: ({ headers, body }) =>
-    headers['retry-after'] === undefined && /^0*3001$/.test(pickString(body, errorCode) ?? '') ? 60 : undefined,
+  retryAfterSeconds: ({ body }) => (/^0*3001$/.test(pickString(body, errorCode) ?? '') ? 60 : undefined),
 }
 
 const PAGE = 1000

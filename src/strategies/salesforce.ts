@@ -40,10 +40,8 @@ const errors: ErrorRules = {
     return /not valid for use with the REST API/i.test(String(pick(body, '0.message'))) ? 'scope' : undefined
   },
   // No answer tells how long. The limit on requests counts the last 24 hours and eases slowly; that on slow requests passes at once.
-  retryAfterSeconds: ({ headers, body }) =>
-    headers['retry-after'] === undefined &&
-    pick(body, '0.errorCode') === 'REQUEST_LIMIT_EXCEEDED' &&
-    !/concurrent/i.test(String(pick(body, '0.message')))
+  retryAfterSeconds: ({ body }) =>
+    pick(body, '0.errorCode') === 'REQUEST_LIMIT_EXCEEDED' && !/concurrent/i.test(String(pick(body, '0.message')))
       ? 3600
       : undefined,
 }

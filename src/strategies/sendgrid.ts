@@ -18,12 +18,6 @@ const errors: ErrorRules = {
     const message = pickString(body, 'errors.0.message')
     return status === 401 && !(message !== undefined && errors.codes?.[message]) ? 'revoked' : undefined
   },
-  retryAfterSeconds: ({ headers }) => {
-    const reset = Number(headers['x-ratelimit-reset'])
-    if (headers['retry-after'] || !(reset > 0)) return undefined
-    // Unix seconds by the published examples; a small number can only be a delay.
-    return Math.max(1, reset > 1e9 ? Math.ceil(reset - Date.now() / 1000) : Math.ceil(reset))
-  },
 }
 
 const get = (path: string, query?: RequestTemplate['query']): RequestTemplate => ({

@@ -25,7 +25,7 @@ const tokenErrors: ErrorRules = {
     return status < 500 ? texts.find(([pattern]) => pattern.test(textOf(body)))?.[1] : undefined
   },
   // Not told by the answer: the window is 10 seconds.
-  retryAfterSeconds: ({ headers, body }) => (!headers['retry-after'] && /limit/i.test(textOf(body)) ? 10 : undefined),
+  retryAfterSeconds: ({ body }) => (/limit/i.test(textOf(body)) ? 10 : undefined),
 }
 
 const errors: ErrorRules = {

@@ -36,10 +36,7 @@ const errors: ErrorRules = {
     return typeof code === 'number' && code !== 0
   },
   // By the minute, by the day (nobody says whose: asked again every hour), and too many at once.
-  retryAfterSeconds: ({ headers, body }) => {
-    if (headers['retry-after'] !== undefined) return undefined
-    return { '44': 60, '45': 3600, '1070': 5 }[pickString(body, 'code') ?? '']
-  },
+  retryAfterSeconds: ({ body }) => ({ '44': 60, '45': 3600, '1070': 5 })[pickString(body, 'code') ?? ''],
 }
 
 /** Refusals come with status 200 too. */
@@ -55,8 +52,7 @@ const tokenErrors: ErrorRules = {
     general_error: 'unavailable',
   },
   failed: (body) => typeof pick(body, 'error') === 'string',
-  retryAfterSeconds: ({ headers, body }) =>
-    headers['retry-after'] === undefined && /^access.denied$/i.test(String(pick(body, 'error'))) ? 600 : undefined,
+  retryAfterSeconds: ({ body }) => (/^access.denied$/i.test(String(pick(body, 'error'))) ? 600 : undefined),
 }
 
 const ORGANIZATIONS = {

@@ -31,7 +31,7 @@ const errors: ErrorRules = {
   // A daily limit names its end in Retry-After, which is read anyway; one per second mostly says nothing more than its kind.
   retryAfterSeconds: ({ headers }) => {
     const ofSeconds = /qps/i.test(headers['x-ratelimit-type'] ?? '')
-    return ofSeconds && !headers['retry-after'] && !headers['x-ratelimit-reset'] ? 1 : undefined
+    return ofSeconds && !headers['x-ratelimit-reset'] ? 1 : undefined
   },
 }
 

@@ -149,7 +149,7 @@ describe('an answer that is no success', () => {
     }
   })
 
-  it('asks the definition first, and takes its delay', async () => {
+  it('asks the definition first, and takes its delay where there is no Retry-After', async () => {
     const errors = {
       code: ['error'],
       codes: { throttled: 'invalid' as const },
@@ -163,6 +163,8 @@ describe('an answer that is no success', () => {
       retryAfterSeconds: 7,
       providerCode: 'throttled',
     })
+    const headers = { 'x-kind': 'slow', 'retry-after': '3' }
+    expect(await failure(answered({ status: 400, headers, body }, { errors }))).toMatchObject({ retryAfterSeconds: 3 })
     expect(await failure(answered({ status: 400, body }, { errors }))).toMatchObject({ fault: 'invalid' })
   })
 
