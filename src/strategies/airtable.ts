@@ -35,7 +35,7 @@ const errors: ErrorRules = {
 const get = (path: string, query?: RequestTemplate['query']): RequestTemplate => ({
   method: 'GET',
   url: `https://api.airtable.com/v0/${path}`,
-  ...(query && { query }),
+  query,
 })
 const pages = { style: 'cursor', at: 'query', param: 'offset', next: 'offset' } as const
 

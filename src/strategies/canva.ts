@@ -1,8 +1,8 @@
-import { IntegrationError } from '../errors.js'
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
+import { unlessRefused } from './unless-refused.js'
 
 const errors: ErrorRules = {
   code: ['code', 'error'],
@@ -107,17 +107,6 @@ const resources: readonly Resource[] = [
 
 const PROFILE = 'https://api.canva.com/rest/v1/users/me/profile'
 
-/** Without profile:read the account has no name; that is no reason to refuse it. */
-async function displayName(ask: () => Promise<unknown>): Promise<string | undefined> {
-  try {
-    return pickString(await ask(), 'profile.display_name')
-  } catch (error) {
-    const fault = error instanceof IntegrationError ? error.fault : undefined
-    if (fault === 'scope' || fault === 'permission' || fault === 'not_found') return undefined
-    throw error
-  }
-}
-
 /**
  * Canva: OAuth 2.0 authorization code with PKCE, which is mandatory beside the client secret.
  *
@@ -166,8 +155,10 @@ export const canva = defineProvider({
     keyParts: ['team_user.team_id'],
     resolve: async ({ body, call }) => {
       const id = pickString(body, 'team_user.user_id')
-      const name = await displayName(() => call({ method: 'GET', url: PROFILE }))
-      return { ...(id !== undefined && { id }), name: name ?? (id === undefined ? 'Canva user' : `User ${id}`) }
+      // Without profile:read the account has no name; that is no reason to refuse it.
+      const profile = await unlessRefused(call({ method: 'GET', url: PROFILE }))
+      const name = pickString(profile, 'profile.display_name')
+      return { id, name: name ?? (id === undefined ? 'Canva user' : `User ${id}`) }
     },
   },
   api: {

@@ -43,7 +43,7 @@ const tokenErrors: ErrorRules = {
 const get = (path: string, query?: RequestTemplate['query']): RequestTemplate => ({
   method: 'GET',
   url: `https://api.clickup.com/api/v2/${path}`,
-  ...(query && { query }),
+  query,
 })
 
 const COMMENTS_OF_A_PAGE = 25

@@ -48,7 +48,7 @@ const tokenErrors: ErrorRules = {
 const asBot = (path: string, query?: RequestTemplate['query']): RequestTemplate => ({
   method: 'GET',
   url: `https://discord.com/api/v10/${path}`,
-  ...(query && { query }),
+  query,
   headers: { ...AGENT, authorization: 'Bot {env.DISCORD_BOT_TOKEN}' },
   auth: 'app',
 })

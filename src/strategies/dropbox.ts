@@ -37,7 +37,7 @@ const errors: ErrorRules = {
 const post = (path: string, json?: RequestTemplate['json']): RequestTemplate => ({
   method: 'POST',
   url: `https://api.dropboxapi.com/2/${path}`,
-  ...(json !== undefined && { json }),
+  json,
 })
 const cursor = { style: 'cursor', at: 'json', param: 'cursor', next: 'cursor' } as const
 const continued = (path: string) =>

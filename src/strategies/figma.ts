@@ -36,7 +36,7 @@ const tokenErrors: ErrorRules = {
 const get = (path: string, query?: RequestTemplate['query']): RequestTemplate => ({
   method: 'GET',
   url: `https://api.figma.com/v1/${path}`,
-  ...(query && { query }),
+  query,
 })
 
 /**

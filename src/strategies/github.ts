@@ -2,6 +2,7 @@ import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
+import { unlessRefused } from './unless-refused.js'
 
 const HEADERS = { accept: 'application/vnd.github+json', 'x-github-api-version': '2022-11-28' } as const
 
@@ -126,6 +127,13 @@ const resources: readonly Resource[] = [
   },
 ]
 
+const EMAILS: RequestTemplate = { method: 'GET', url: 'https://api.github.com/user/emails' }
+
+function primaryOf(emails: unknown): string | undefined {
+  const primary = Array.isArray(emails) ? emails.find((one) => pick(one, 'primary') === true) : undefined
+  return pickString(primary, 'email')
+}
+
 /**
  * GitHub as an OAuth app: authorization code with PKCE; acts as the person who connected.
  *
@@ -188,8 +196,9 @@ export const github = defineProvider({
     resolve: async ({ body, call }) => {
       const id = pickString(body, 'id')
       const name = pickString(body, 'login') ?? `Account ${id}`
-      const email = pickString(body, 'email') ?? (await primaryEmail(call))
-      return { ...(id !== undefined && { id }), name, ...(email !== undefined && { email }) }
+      // The profile shows an address only where the person wants that.
+      const email = pickString(body, 'email') ?? primaryOf(await unlessRefused(call(EMAILS)))
+      return { id, name, email }
     },
   },
   api: {
@@ -203,7 +212,7 @@ export const github = defineProvider({
     answers: [
       {
         method: 'GET',
-        url: 'https://api.github.com/user/emails',
+        url: EMAILS.url,
         body: ({ email }) => [{ email, primary: true, verified: true, visibility: 'private' }],
       },
     ],
@@ -237,17 +246,6 @@ export const github = defineProvider({
     'backfill.commits.id': 'Forks hold the same commits: repository and sha.',
   },
 })
-
-/** The profile shows an address only where the person wants that. Without the scope for the list there is none to tell. */
-async function primaryEmail(call: (request: RequestTemplate) => Promise<unknown>): Promise<string | undefined> {
-  try {
-    const list = await call({ method: 'GET', url: 'https://api.github.com/user/emails' })
-    const primary = Array.isArray(list) ? list.find((one) => pick(one, 'primary') === true) : undefined
-    return pickString(primary, 'email')
-  } catch {
-    return undefined
-  }
-}
 
 /** GitHub for Passport apps. */
 export class GitHubStrategy extends strategyClass(github) {}

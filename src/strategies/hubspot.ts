@@ -1,7 +1,7 @@
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type Resource } from './define-provider.js'
 import { strategyClass } from './strategy.js'
-import { pick } from './template.js'
+import { pick, pickString } from './template.js'
 
 const errors: ErrorRules = {
   code: ['category', 'errorType', 'status', 'error'],
@@ -136,11 +136,10 @@ export const hubspot = defineProvider({
     accountId: ['portalId', 'token:hub_id'],
     accountName: 'uiDomain',
     resolve: async ({ body, token }) => {
-      const id = pick(body, 'portalId') ?? pick(token, 'hub_id')
-      const domain = pick(body, 'uiDomain')
+      const id = pickString(body, 'portalId') ?? pickString(token, 'hub_id')
+      const domain = pickString(body, 'uiDomain')
       // The domain is the same for every account of a region: the number is what people tell them apart by.
-      const name = typeof domain === 'string' ? `${domain}, account ${id}` : `Account ${id}`
-      return id === undefined ? { name } : { id: String(id), name }
+      return { id, name: domain === undefined ? `Account ${id}` : `${domain}, account ${id}` }
     },
   },
   api: {

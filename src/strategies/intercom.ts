@@ -172,8 +172,8 @@ export const intercom = defineProvider({
       const region = pickString(body, 'app.region')?.toLowerCase()
       return {
         name,
-        ...(id !== undefined && { id }),
-        ...(email !== undefined && { email }),
+        id,
+        email,
         ...(region !== undefined && /^(us|eu|au)$/.test(region) && { params: { region } }),
       }
     },

@@ -183,9 +183,9 @@ export const jira = defineProvider({
       const person = pickString(body, 'displayName') ?? `Account ${id}`
       const email = pickString(body, 'emailAddress')
       return {
-        ...(id !== undefined && { id }),
+        id,
         name: params.siteName ? `${person}, ${params.siteName}` : person,
-        ...(email !== undefined && { email }),
+        email,
         // A person has the same id at every site: two sites are two connections.
         keyParts: params.cloudId ? [params.cloudId] : [],
       }

@@ -89,7 +89,7 @@ function list(name: string, field: string, fields: string, limits?: string): Res
     timestamp: { path: 'updatedAt', format: 'iso8601' },
     // Newest first as it seems, which no page promises.
     filter: 'server',
-    ...(limits && { limits }),
+    limits,
   }
 }
 

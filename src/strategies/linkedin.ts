@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
-import { type FaultKind, IntegrationError } from '../errors.js'
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type Pagination, type RequestTemplate, type Resource } from './define-provider.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
+import { unlessRefused } from './unless-refused.js'
 
 /** The newest version that was confirmed. One lives at least twelve months. */
 const VERSION = '202607'
@@ -214,17 +214,6 @@ const USERINFO: RequestTemplate = { method: 'GET', url: 'https://api.linkedin.co
 const ME: RequestTemplate = { method: 'GET', url: 'https://api.linkedin.com/v2/me' }
 const CONSENT: RequestTemplate = { ...get('memberAuthorizations', { q: 'memberAndApplication' }), headers: DMA }
 
-/** An app has the calls of its products only: a refused one is passed over. */
-async function unlessRefused(ask: Promise<unknown>): Promise<unknown> {
-  try {
-    return await ask
-  } catch (error) {
-    const passed: readonly (FaultKind | undefined)[] = ['scope', 'permission', 'not_found']
-    if (error instanceof IntegrationError && passed.includes(error.fault)) return undefined
-    throw error
-  }
-}
-
 /**
  * LinkedIn: OAuth 2.0 authorization code with the client in the body; PKCE is a flow of its own for native apps.
  *
@@ -299,7 +288,7 @@ export const linkedin = defineProvider({
     errors: tokenErrors,
   },
   identity: {
-    // Whether an app with the Community Management API can have the sign-in product too is told in two ways.
+    // An app has the calls of its products only: a refused one is passed over. Whether one with the Community Management API can have the sign-in product too is told in two ways.
     resolve: async ({ call }) => {
       const user = await unlessRefused(call(USERINFO))
       const email = pickString(user, 'email')
@@ -312,9 +301,9 @@ export const linkedin = defineProvider({
       const localized = [pickString(me, 'localizedFirstName'), pickString(me, 'localizedLastName')]
       const name = pickString(user, 'name') ?? localized.filter((part) => part !== undefined).join(' ')
       return {
-        ...(id !== undefined && { id }),
+        id,
         name: name || (id === undefined ? 'LinkedIn member' : `Member ${id}`),
-        ...(email !== undefined && { email }),
+        email,
       }
     },
   },

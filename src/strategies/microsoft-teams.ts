@@ -18,7 +18,7 @@ const CHANNEL_MESSAGES = 'ChannelMessage.Read.All'
 const get = (path: string, query?: RequestTemplate['query']): RequestTemplate => ({
   method: 'GET',
   url: `${GRAPH}/${path}`,
-  ...(query && { query }),
+  query,
 })
 const pages = { style: 'next_url', next: '@odata.nextLink' } as const
 const timestamp = { path: 'lastModifiedDateTime', format: 'iso8601' } as const

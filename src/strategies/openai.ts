@@ -1,8 +1,9 @@
 import { IntegrationError } from '../errors.js'
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { type Call, defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
 import { strategyClass } from './strategy.js'
-import { pick } from './template.js'
+import { pick, pickString } from './template.js'
+import { unlessRefused } from './unless-refused.js'
 
 const errors: ErrorRules = {
   code: ['error.code', 'error.type'],
@@ -81,10 +82,9 @@ function daily(name: string, path: string, group: 'line_item' | 'model', days: n
   }
 }
 
-const text = (value: unknown) => (typeof value === 'string' && value !== '' ? value : undefined)
 /** The key does not count there, or may not: another probe may succeed. */
-const isRefused = (error: unknown) =>
-  error instanceof IntegrationError && /^(revoked|scope|permission)$/.test(error.fault ?? '')
+const REFUSED = ['revoked', 'scope', 'permission'] as const
+const isRefused = (error: unknown) => error instanceof IntegrationError && REFUSED.some((one) => one === error.fault)
 
 /**
  * OpenAI: an API key that the user pastes. An Admin key of the organization reads costs, usage and the audit log; an ordinary key reads
@@ -145,12 +145,12 @@ export const openai = defineProvider({
       // Whether audit logs may be read shows when they are: a key without it gets a refusal of its own.
       const scopes = [...(isAdmin ? [USAGE, AUDIT] : []), ...(isProject ? [PROJECT] : [])]
       const organization = await onlyOrganization(call)
-      const title = text(pick(organization, 'title'))
+      const title = pickString(organization, 'title')
       const label = keyHint ? `key ${keyHint}` : isAdmin ? 'Admin key' : 'project key'
       if (!isAdmin) return { name: `${title ?? 'OpenAI'}, ${label}`, scopes }
       // Two keys of one organization are the same connection only where both see all of it.
-      const id = text(pick(organization, 'id'))
-      return { name: title ?? `OpenAI, ${label}`, scopes, ...(id !== undefined && { id }) }
+      const id = pickString(organization, 'id')
+      return { name: title ?? `OpenAI, ${label}`, scopes, id }
     },
   },
   api: {
@@ -240,15 +240,10 @@ export const openai = defineProvider({
 })
 
 /** The organization behind the key, where OpenAI names exactly one: /v1/me does not answer for every kind of key. */
-async function onlyOrganization(call: (request: RequestTemplate) => Promise<unknown>): Promise<unknown> {
-  try {
-    const organizations = pick(await call({ method: 'GET', url: `${API}/me` }), 'orgs.data')
-    return Array.isArray(organizations) && organizations.length === 1 ? organizations[0] : undefined
-  } catch (error) {
-    const fault = error instanceof IntegrationError ? error.fault : undefined
-    if (isRefused(error) || fault === 'not_found' || fault === 'invalid') return undefined
-    throw error
-  }
+async function onlyOrganization(call: Call): Promise<unknown> {
+  const faults = [...REFUSED, 'not_found', 'invalid'] as const
+  const organizations = pick(await unlessRefused(call({ method: 'GET', url: `${API}/me` }), faults), 'orgs.data')
+  return Array.isArray(organizations) && organizations.length === 1 ? organizations[0] : undefined
 }
 
 /** OpenAI for Passport apps. */

@@ -183,9 +183,9 @@ export const quickbooks = defineProvider({
       const name = pickString(body, ['CompanyInfo.CompanyName', 'CompanyInfo.LegalName'])
       const email = pickString(body, 'CompanyInfo.Email.Address')
       return {
-        ...(params.realmId !== undefined && { id: params.realmId }),
+        id: params.realmId,
         name: name ?? `Company ${params.realmId}`,
-        ...(email !== undefined && { email }),
+        email,
       }
     },
   },

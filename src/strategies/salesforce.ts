@@ -86,7 +86,7 @@ function query(name: string, object: string, fields: string, limits?: string): R
     timestamp: { path: 'SystemModstamp', format: 'iso8601' },
     filter: 'server',
     order: 'asc',
-    ...(limits !== undefined && { limits }),
+    limits,
   }
 }
 

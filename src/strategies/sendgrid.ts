@@ -3,6 +3,7 @@ import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type PageAnswer, type RequestTemplate, type Resource } from './define-provider.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
+import { unlessRefused } from './unless-refused.js'
 
 /** There are no codes: the message is what tells refusals apart. */
 const errors: ErrorRules = {
@@ -23,7 +24,7 @@ const errors: ErrorRules = {
 const get = (path: string, query?: RequestTemplate['query']): RequestTemplate => ({
   method: 'GET',
   url: `https://{api_host}/v3/${path}`,
-  ...(query && { query }),
+  query,
 })
 
 /** Addresses that get no mail, by when they were put on the list. */
@@ -161,15 +162,15 @@ export const sendgrid = defineProvider({
           fault: 'scope',
         })
       const mayAsk = scopes === undefined || scopes.includes('user.username.read')
-      const user = mayAsk ? await userOf(call) : undefined
+      const user = mayAsk && (await unlessRefused(call(get('user/username'))))
       const id = pickString(user, 'user_id')
       const label = pickString(user, 'username') ?? (keyHint ? `SendGrid, key ${keyHint}` : 'SendGrid')
       return {
         name: params.subuser === undefined ? label : `${params.subuser} (${label})`,
         // The same key reads another account for each subuser.
         keyParts: [params.subuser ?? ''],
-        ...(id !== undefined && { id }),
-        ...(scopes && { scopes }),
+        id,
+        scopes,
       }
     },
   },
@@ -275,16 +276,6 @@ export const sendgrid = defineProvider({
       'The windows that the sheet describes in words: a full answer is asked for again in halves.',
   },
 })
-
-/** Who the key belongs to; `undefined` where it may not ask. */
-async function userOf(call: (request: RequestTemplate) => Promise<unknown>): Promise<unknown> {
-  try {
-    return await call(get('user/username'))
-  } catch (error) {
-    if (error instanceof IntegrationError && /^(permission|scope|not_found)$/.test(error.fault ?? '')) return undefined
-    throw error
-  }
-}
 
 /** Twilio SendGrid for Passport apps. */
 export class SendGridStrategy extends strategyClass(sendgrid) {}

@@ -1,8 +1,8 @@
-import { IntegrationError } from '../errors.js'
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type Resource } from './define-provider.js'
 import { strategyClass } from './strategy.js'
-import { pick } from './template.js'
+import { pick, pickString } from './template.js'
+import { unlessRefused } from './unless-refused.js'
 
 const errors: ErrorRules = {
   code: ['error.code', 'error.type'],
@@ -45,11 +45,9 @@ function list(name: string, limits?: string): Resource {
     // The filter is on creation: later changes of older objects are not seen.
     filter: 'server',
     order: 'desc',
-    ...(limits !== undefined && { limits }),
+    limits,
   }
 }
-
-const text = (value: unknown) => (typeof value === 'string' && value !== '' ? value : undefined)
 
 /**
  * Stripe: a restricted (`rk_`) or secret (`sk_`) API key that the user pastes. Publishable keys (`pk_`) are refused at once.
@@ -107,19 +105,17 @@ export const stripe = defineProvider({
       const isTest = /^[a-z]+_test_/.test(keyHint)
       const keyParts = isTest ? ['test'] : []
       const named = (name: string) => (isTest ? `${name} (test data)` : name)
-      try {
-        const account = await call({ method: 'GET', url: 'https://api.stripe.com/v1/account' })
-        const id = text(pick(account, 'id'))
-        const email = text(pick(account, 'email'))
-        const name =
-          text(pick(account, 'settings.dashboard.display_name')) ??
-          text(pick(account, 'business_profile.name')) ??
-          email ??
-          id ??
-          'Stripe account'
-        return { name: named(name), keyParts, ...(id !== undefined && { id }), ...(email !== undefined && { email }) }
-      } catch (error) {
-        if (!(error instanceof IntegrationError) || error.fault !== 'permission') throw error
+      const account = await unlessRefused(call({ method: 'GET', url: 'https://api.stripe.com/v1/account' }), [
+        'permission',
+      ])
+      if (account !== undefined) {
+        const name = pickString(account, ['settings.dashboard.display_name', 'business_profile.name', 'email', 'id'])
+        return {
+          id: pickString(account, 'id'),
+          name: named(name ?? 'Stripe account'),
+          email: pickString(account, 'email'),
+          keyParts,
+        }
       }
       await call({ method: 'GET', url: 'https://api.stripe.com/v1/charges', query: { limit: '1' } })
       const label = keyHint ? `Stripe, key ${keyHint}` : 'Stripe, restricted key'

@@ -1,8 +1,8 @@
-import { IntegrationError } from '../errors.js'
 import type { ErrorRules } from '../provider-http/errors.js'
 import { type Call, defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
+import { unlessRefused } from './unless-refused.js'
 
 const codeOf = (body: unknown) => Number(pick(body, 'error.code'))
 const messageOf = (body: unknown) => String(pick(body, 'error.message') ?? '')
@@ -73,6 +73,7 @@ const GRAPH = 'https://graph.facebook.com/v26.0'
 const AS_APP = { authorization: 'Bearer {client_id}|{client_secret}' }
 /** More accounts than a person shares at once are offered by their ids. */
 const MOST_NAMES = 20
+const HIDDEN = ['permission', 'not_found', 'invalid'] as const
 
 const get = (path: string, query: RequestTemplate['query']): RequestTemplate => ({
   method: 'GET',
@@ -98,20 +99,15 @@ async function accountsWithNames(body: unknown, call: Call): Promise<unknown[]> 
   const accessEnds = pick(body, 'data.data_access_expires_at')
   const items: unknown[] = []
   for (const [index, id] of ids.entries()) {
-    const name = ids.length > 1 && index < MOST_NAMES ? await nameOf(id, call) : undefined
-    items.push({ id, name: name ?? `WhatsApp Business account ${id}`, data_access_expires_at: accessEnds })
+    const isNamed = ids.length > 1 && index < MOST_NAMES
+    const account = isNamed && (await unlessRefused(call(get(id, { fields: 'id,name' })), HIDDEN))
+    items.push({
+      id,
+      name: pickString(account, 'name') ?? `WhatsApp Business account ${id}`,
+      data_access_expires_at: accessEnds,
+    })
   }
   return items
-}
-
-async function nameOf(id: string, call: Call): Promise<string | undefined> {
-  try {
-    return pickString(await call(get(id, { fields: 'id,name' })), 'name')
-  } catch (error) {
-    const fault = error instanceof IntegrationError ? error.fault : undefined
-    if (fault === 'permission' || fault === 'not_found' || fault === 'invalid') return undefined
-    throw error
-  }
 }
 
 /** Blocks of data points; a record is one point. */
@@ -145,7 +141,7 @@ function list(name: string, fields: string, limits?: string): Resource {
     items: 'data',
     id: 'id',
     filter: 'none',
-    ...(limits !== undefined && { limits }),
+    limits,
   }
 }
 

@@ -167,9 +167,9 @@ export const xero = defineProvider({
         pickString(claims, 'xero_userid') ?? pickString(claimsOf(pickString(token, 'access_token')), 'xero_userid')
       const email = pickString(claims, 'email')
       return {
-        ...(id !== undefined && { id }),
+        id,
         name: pickString(one, 'tenantName') ?? `Organisation ${id}`,
-        ...(email !== undefined && { email }),
+        email,
         // A connection belongs to the person who made it: a colleague's to the same organisation is another one.
         ...(person !== undefined && { keyParts: [person] }),
       }

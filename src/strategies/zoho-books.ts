@@ -225,9 +225,9 @@ export const zohoBooks = defineProvider({
       const id = params.organizationId ?? pickString(one, 'organization_id')
       const email = pickString(one, 'email')
       return {
-        ...(id !== undefined && { id }),
+        id,
         name: pickString(one, 'name') ?? `Organization ${id}`,
-        ...(email !== undefined && { email }),
+        email,
       }
     },
   },

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { IntegrationError } from '../../src/errors.js'
 import { github } from '../../src/strategies/github.js'
 import { refusal } from './refusal.js'
 
@@ -86,10 +87,12 @@ describe('the GitHub account', () => {
   })
 
   it('does without an address where the list is refused', async () => {
-    const refuse = () => {
-      throw new Error('404')
+    const refuse = (fault: 'not_found' | 'unavailable') => () => {
+      throw new IntegrationError('PROVIDER_NOT_FOUND', 'refused', { fault })
     }
-    expect(await resolve({ id: 1, login: 'ada', email: null }, refuse)).toEqual({ id: '1', name: 'ada' })
+    const body = { id: 1, login: 'ada', email: null }
+    expect(await resolve(body, refuse('not_found'))).toEqual({ id: '1', name: 'ada' })
+    await expect(resolve(body, refuse('unavailable'))).rejects.toMatchObject({ fault: 'unavailable' })
   })
 })
 

@@ -92,7 +92,7 @@ describe('what an OpenAI key is for', () => {
     { orgs: { data: [{ id: 'org-1' }, { id: 'org-2' }] } },
   ])('is named by the key where no single organization is: %j', async (answer) => {
     const found = await resolve({ costs: {}, batches: refused('revoked'), me: answer })
-    expect(found).not.toHaveProperty('id')
+    expect(found.id).toBeUndefined()
     expect(found).toMatchObject({ name: 'OpenAI, key sk-…x7Qz' })
   })
 
