@@ -2,7 +2,14 @@ import { randomUUID } from 'node:crypto'
 import { backoff } from './backoff.js'
 import { type Connection, toConnection } from './connection.js'
 import { IntegrationError } from './errors.js'
-import type { Delivery, DurableEventType, Page, ParkedDelivery, Store } from './persistence/store.js'
+import type {
+  ConnectionDocument,
+  Delivery,
+  DurableEventType,
+  Page,
+  ParkedDelivery,
+  Store,
+} from './persistence/store.js'
 import type { Backfill } from './sync/receipt.js'
 
 /** What can be listened to. All but `backfill.progress` are durable: delivered at least once, also after a restart. */
@@ -77,6 +84,8 @@ export interface Events {
   close(): Promise<void>
   /** Something may be pending: look now. */
   kick(): void
+  /** The same for one event that was just written with this connection: delivered without a search. */
+  deliverNew(event: WrittenEvent, document: ConnectionDocument): void
   /** Tells listeners and subscribers of this process; not durable. */
   emitLive(event: LiveEvent): void
   /** For the library itself (live progress on a page): live events of this process. Returns how to stop. */
@@ -86,6 +95,9 @@ export interface Events {
   /** Makes parked deliveries of a group due again. */
   retryParked(tenantId: string | null, group: string): Promise<number>
 }
+
+/** An event as it stands in the store. */
+export type WrittenEvent = Pick<Delivery, 'eventId' | 'type' | 'occurredAt'>
 
 const NAMES: readonly EventName[] = [
   'connected',
@@ -213,29 +225,52 @@ export function createEvents(options: EventsOptions): Events {
     return deliveries.length === limit
   }
 
-  function run(delivery: Delivery): void {
-    const key = `${delivery.group} ${delivery.eventId}`
+  /** An event that this process has just written: its deliveries are known, and need not be looked for. */
+  async function deliverNew(event: WrittenEvent, document: ConnectionDocument): Promise<void> {
+    const { id: connectionId, tenantId } = document
+    const known = started && !closed ? groups().filter((group) => registered.has(group)) : []
+    const ready = known.filter((group) => (busy.get(group) ?? 0) < concurrency)
+    if (ready.length > 0) {
+      for (const group of ready) occupy(group, 1)
+      const claimed = await store.claimEvent({ ...event, connectionId }, ready, owner, now(), leaseMs).catch(() => [])
+      for (const group of ready) occupy(group, -1)
+      for (const group of claimed) run({ ...event, group, connectionId, tenantId, attempts: 1 }, document)
+      if (claimed.length === known.length) return
+    }
+    kick()
+  }
+
+  function occupy(group: string, change: 1 | -1): void {
+    busy.set(group, (busy.get(group) ?? 0) + change)
+  }
+
+  /** @param document - The connection, where it is at hand. */
+  function run(delivery: Delivery, document?: ConnectionDocument): void {
+    const { group } = delivery
+    const key = `${group} ${delivery.eventId}`
     // Ours already, and its lease ran out while a listener is still at it: the claim has renewed it.
     if (running.has(key)) return
-    busy.set(delivery.group, (busy.get(delivery.group) ?? 0) + 1)
-    const done = deliver(delivery)
+    occupy(group, 1)
+    const done = deliver(delivery, document)
       .catch((error: unknown) => report(error, failureOf(delivery)))
       .finally(() => {
         running.delete(key)
-        busy.set(delivery.group, (busy.get(delivery.group) ?? 1) - 1)
-        kick()
+        // What was left out because of this group's many deliveries is looked for now.
+        const wasFull = (busy.get(group) ?? 0) >= concurrency
+        occupy(group, -1)
+        if (wasFull) kick()
       })
     running.set(key, done)
   }
 
-  async function deliver(delivery: Delivery): Promise<void> {
+  async function deliver(delivery: Delivery, document?: ConnectionDocument): Promise<void> {
     const called = entries.filter(
       (entry) => entry.group === delivery.group && entry.type === delivery.type && !entry.taken,
     )
     for (const entry of called) entry.taken = entry.once
     let outcome: { error: unknown } | 'done' | undefined
     try {
-      outcome = (await callAll(delivery, called)) ?? 'done'
+      outcome = (await callAll(delivery, called, document)) ?? 'done'
     } finally {
       if (outcome === 'done') entries = entries.filter((entry) => !(entry.once && called.includes(entry)))
       else for (const entry of called) entry.taken = false
@@ -248,9 +283,13 @@ export function createEvents(options: EventsOptions): Events {
   }
 
   /** Resolves to what one of them threw, if any did. */
-  async function callAll(delivery: Delivery, called: readonly Entry[]): Promise<{ error: unknown } | undefined> {
+  async function callAll(
+    delivery: Delivery,
+    called: readonly Entry[],
+    known: ConnectionDocument | undefined,
+  ): Promise<{ error: unknown } | undefined> {
     if (called.length === 0) return undefined
-    const document = await store.getConnection(null, delivery.connectionId)
+    const document = known ?? (await store.getConnection(null, delivery.connectionId))
     // Deleted since: there is nothing left to tell about.
     if (!document) return undefined
     const event: IntegrationEvent = {
@@ -313,9 +352,17 @@ export function createEvents(options: EventsOptions): Events {
       closed = true
       clearTimeout(timer)
       await looking
-      await Promise.all(running.values())
+      // What was claimed is delivered, and may have begun only now.
+      while (running.size > 0) await Promise.all(running.values())
     },
     kick,
+    deliverNew(event, document) {
+      const key = `new ${event.eventId}`
+      running.set(
+        key,
+        deliverNew(event, document).finally(() => running.delete(key)),
+      )
+    },
     emitLive,
     subscribe(subscriber) {
       subscribers.add(subscriber)

@@ -15,6 +15,7 @@ import type { ConnectionDocument, Store } from '../src/persistence/store.js'
 
 let folder: string
 let store: Store
+let direct = false
 const running: { close(): Promise<void> }[] = []
 
 beforeEach(async () => {
@@ -42,6 +43,8 @@ function make(options: Partial<EventsOptions> = {}): Events {
 
 /** Connects an account, which writes the event `connected`, or `reconnected` for a known key. */
 async function connect(events: Events, key: string = randomUUID()): Promise<ConnectionDocument> {
+  const eventId = randomUUID()
+  const occurredAt = Date.now()
   const saved = await store.saveConnection({
     newId: randomUUID(),
     tenantId: 'org_1',
@@ -52,13 +55,15 @@ async function connect(events: Events, key: string = randomUUID()): Promise<Conn
     scopes: ['read'],
     params: { instance: 'x' },
     grantKey: null,
-    now: Date.now(),
+    now: occurredAt,
     tokensFor: () => ({ default: { sealed: 'sealed-secret', expiresAt: null, refreshExpiresAt: null } }),
-    eventId: randomUUID(),
+    eventId,
     groups: events.groups(),
   })
-  events.kick()
   if (saved.outcome === 'grant_taken') throw new Error('unexpected')
+  // Both ways to the listeners: the writer's own, and the search that finds what others wrote.
+  if (direct) events.deliverNew({ eventId, type: saved.outcome, occurredAt }, saved.connection)
+  else events.kick()
   return saved.connection
 }
 
@@ -84,7 +89,14 @@ async function nothingPending(groups: string[]): Promise<void> {
   expect(await store.claimDeliveries(groups, 'test', later, 1, 100)).toEqual([])
 }
 
-describe('an event', () => {
+describe.each([
+  ['found', false],
+  ['handed over by its writer', true],
+])('an event that is %s', (_how, isDirect) => {
+  beforeEach(() => {
+    direct = isDirect
+  })
+
   it('reaches its listener with ids and public fields, and nothing secret', async () => {
     const events = make()
     const seen = collector<IntegrationEvent>()
@@ -208,7 +220,14 @@ describe('an event', () => {
   })
 })
 
-describe('a listener that throws', () => {
+describe.each([
+  ['found', false],
+  ['handed over by its writer', true],
+])('a listener that throws at an event %s', (_how, isDirect) => {
+  beforeEach(() => {
+    direct = isDirect
+  })
+
   it('is called again, and all listeners of its group with it', async () => {
     const failures = collector<EventFailure>()
     const events = make({ onError: (_error, failure) => failures.push(failure) })
@@ -289,7 +308,14 @@ describe('a listener that throws', () => {
   })
 })
 
-describe('a listener that hangs', () => {
+describe.each([
+  ['found', false],
+  ['handed over by its writer', true],
+])('a listener that hangs at an event %s', (_how, isDirect) => {
+  beforeEach(() => {
+    direct = isDirect
+  })
+
   it('holds up nobody but its own group, and that only when all of its places are taken', async () => {
     const events = make({ concurrency: 2 })
     const [hung, seen] = [collector<() => void>(), collector<string>()]

@@ -66,6 +66,8 @@ async function save(
     await undo()
     throw error
   }
+  const eventId = randomUUID()
+  const occurredAt = kit.now()
   try {
     const expected = expectedId === null ? undefined : await kit.store.getConnection(identity.tenantId, expectedId)
     if (expected && expected.accountKey !== account.key && !kit.allowOtherAccountOnReconnect)
@@ -82,7 +84,7 @@ async function save(
       // A shared grant may be held by many connections; only an exclusive one is refused to a second tenant.
       grantKey,
       ...(grantShared !== undefined && { grantShared }),
-      now: kit.now(),
+      now: occurredAt,
       tokensFor: (id) =>
         Object.fromEntries(
           Object.entries(grant.tokens).map(([name, token]) => [
@@ -99,7 +101,7 @@ async function save(
             },
           ]),
         ),
-      eventId: randomUUID(),
+      eventId,
       groups: kit.events.groups(),
     })
     if (outcome.outcome === 'grant_taken')
@@ -111,7 +113,8 @@ async function save(
         ),
       )
     kit.tokens.invalidate(outcome.connection.id)
-    kit.events.kick()
+    const { outcome: type, connection } = outcome
+    kit.events.deliverNew({ eventId, type, occurredAt }, connection)
     telemetry.count('atom.connects', { provider: definition.id, outcome: outcome.outcome })
     return outcome.connection
   } catch (error) {

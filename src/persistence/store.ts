@@ -312,6 +312,17 @@ export interface Store {
   // Events
   /** Makes a listener group known to all processes and refreshes its last-seen time. Groups unseen for 7 days get no new events. */
   registerGroups(groups: readonly string[], now: number): Promise<void>
+  /**
+   * The same for the deliveries of one event that was just written, without a search. Resolves to the groups of `groups` that are ours
+   * now; another process may have been faster.
+   */
+  claimEvent(
+    event: Pick<Delivery, 'eventId' | 'type' | 'connectionId' | 'backfillId'>,
+    groups: readonly string[],
+    owner: string,
+    now: number,
+    leaseMs: number,
+  ): Promise<string[]>
   /** Takes up to `limit` due deliveries of these groups for `leaseMs`; each is claimed by one process only. */
   claimDeliveries(
     groups: readonly string[],

@@ -13,7 +13,7 @@ import {
 
 type Methods = Pick<
   Store,
-  'registerGroups' | 'claimDeliveries' | 'ackDelivery' | 'failDelivery' | 'listParked' | 'retryParked'
+  'registerGroups' | 'claimDeliveries' | 'claimEvent' | 'ackDelivery' | 'failDelivery' | 'listParked' | 'retryParked'
 >
 
 /** Where an entry lies. Connections and backfills carry their own events. */
@@ -78,6 +78,26 @@ export function outboxMethods(db: MongoDatabase): Methods {
           return modifiedCount === 1 ? toDelivery(row, entry, entry.attempts + 1) : undefined
         })
         return (await Promise.all(claims)).filter((delivery) => delivery !== undefined)
+      })
+    },
+
+    claimEvent(event, groups, owner, now, leaseMs) {
+      const { eventId } = event
+      return db.use(async (collections) => {
+        const { outbox, _id } = placeOf(collections, event)
+        const claims = groups.map(async (name) => {
+          const group = toKeyText(name)
+          const { modifiedCount } = await outbox.updateOne(
+            { _id, outbox: { $elemMatch: { eventId, group, dueAt: { $lte: now } } } },
+            {
+              $set: { 'outbox.$[entry].owner': owner, 'outbox.$[entry].dueAt': now + leaseMs },
+              $inc: { 'outbox.$[entry].attempts': 1 },
+            },
+            entryFilter(eventId, group),
+          )
+          return modifiedCount === 1 ? [name] : []
+        })
+        return (await Promise.all(claims)).flat()
       })
     },
 
@@ -223,7 +243,7 @@ function compare(a: string, b: string): number {
 
 function placeOf(
   { connections, backfills }: Collections,
-  { backfillId, connectionId, type }: Delivery,
+  { backfillId, connectionId, type }: Pick<Delivery, 'type' | 'connectionId' | 'backfillId'>,
 ): { outbox: mongo.Collection<Outbox>; _id: string } {
   // `connected` may name a backfill, too, but lies in its connection.
   return backfillId !== undefined && type.startsWith('backfill.')

@@ -6,7 +6,7 @@ import type { Row, SqliteDatabase } from './database.js'
 
 type Methods = Pick<
   Store,
-  'registerGroups' | 'claimDeliveries' | 'ackDelivery' | 'failDelivery' | 'listParked' | 'retryParked'
+  'registerGroups' | 'claimDeliveries' | 'claimEvent' | 'ackDelivery' | 'failDelivery' | 'listParked' | 'retryParked'
 >
 
 /** Runs inside the write of the change that the event reports. */
@@ -80,6 +80,25 @@ export function deliveryMethods(db: SqliteDatabase): Methods {
         // Another process was faster with all of them: there may be others.
         if (claimed.length > 0) return claimed.map((row) => toDelivery(row, Number(row.attempts) + 1))
       }
+    },
+
+    claimEvent({ eventId }, groups, owner, now, leaseMs) {
+      return db.write(
+        () =>
+          groups.filter(
+            (group) =>
+              db.run(
+                `UPDATE deliveries SET owner = ?1, due_at = ?2, attempts = attempts + 1
+                 WHERE event_id = ?3 AND listener_group = ?4 AND due_at <= ?5`,
+                owner,
+                now + leaseMs,
+                eventId,
+                toKeyText(group),
+                now,
+              ) === 1,
+          ),
+        false,
+      )
     },
 
     async ackDelivery({ eventId, group }, owner) {

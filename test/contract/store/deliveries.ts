@@ -22,6 +22,25 @@ export function deliveryContract(stage: () => Stage): void {
       for (const claim of claims) expect(claim.length).toBeLessThanOrEqual(10)
     })
 
+    it('gives those of one event to the first who asks for them, over two stores', async () => {
+      const { store, other } = stage()
+      const { id } = await connected(store, { eventId: 'e-1', groups: ['crm', 'default'] })
+      const written = { eventId: 'e-1', type: 'connected', connectionId: id } as const
+      const claims = await atOnce(8, (i) =>
+        (i % 2 ? store : other).claimEvent(written, ['crm', 'default', 'nobody'], `owner-${i}`, NOW, 1000),
+      )
+      expect(claims.flat().sort()).toEqual(['crm', 'default'])
+      const owner = `owner-${claims.findIndex((groups) => groups.includes('crm'))}`
+      expect(await store.claimDeliveries(['crm', 'default'], 'late', NOW + 999, 1000, 10)).toEqual([])
+      const delivery = { ...written, occurredAt: NOW, group: 'crm', tenantId: 'tenant-1', attempts: 1 }
+      await store.ackDelivery(delivery, owner)
+      // What was not acknowledged comes again when the claim has run out, as its second attempt.
+      expect(await store.claimDeliveries(['crm', 'default'], 'late', NOW + 1000, 1000, 10)).toMatchObject([
+        { eventId: 'e-1', group: 'default', attempts: 2 },
+      ])
+      expect(await store.claimEvent(written, ['crm', 'default'], 'again', NOW + 1000, 1000)).toEqual([])
+    })
+
     it('keeps groups apart: each acknowledges by itself', async () => {
       const { store } = stage()
       const { id } = await connected(store, { groups: ['crm', 'default'] })
