@@ -1,5 +1,5 @@
 import { createHook } from 'node:async_hooks'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'libsql'
@@ -86,6 +86,50 @@ describe('the sqlite store', () => {
     await database.close()
     expect(answered).toBe(true)
     await written
+  })
+
+  it('closes once for all who ask', async () => {
+    const database = new SqliteDatabase(join(folder, 'twice.sqlite'), 100)
+    await database.open()
+    const written = database.write(() => database.run("INSERT INTO listener_groups VALUES ('last', 0)"))
+    await Promise.all([database.close(), database.close(), written])
+  })
+
+  it('opens a file by a link to it, and syncs the log of the file', async () => {
+    const link = join(folder, 'link.sqlite')
+    symlinkSync(path, link)
+    const linked = createSqliteStore({ path: link })
+    await linked.open()
+    const { id } = await connected(linked)
+    expect(await store.getConnection(null, id)).toMatchObject({ id })
+    await linked.close()
+  })
+
+  it('trusts no log that the disk once refused: it says so, and begins a new one', async () => {
+    const file = join(folder, 'holed.sqlite')
+    const database = new SqliteDatabase(file, 100)
+    await database.open()
+    const insert = (name: string) =>
+      database.write(() => database.run('INSERT INTO listener_groups VALUES (?, 0)', name))
+    const log = Reflect.get(database, 'log') as number
+    // No disk is behind this one, and a sync of it fails.
+    const nowhere = openSync('/dev/null', 'r+')
+    Reflect.set(database, 'log', nowhere)
+    await expect(insert('a')).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
+    Reflect.set(database, 'log', log)
+    closeSync(nowhere)
+    // As long as somebody reads from it, it cannot go.
+    const reader = new Database(file)
+    reader.exec('BEGIN')
+    reader.prepare('SELECT * FROM listener_groups').all()
+    await expect(insert('b')).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
+    reader.exec('COMMIT')
+    reader.close()
+    await insert('c')
+    expect(statSync(`${file}-wal`).size).toBe(0)
+    await insert('d')
+    expect(statSync(`${file}-wal`).size).toBeGreaterThan(0)
+    await database.close()
   })
 
   it('fails one write of a group by itself', async () => {

@@ -1,4 +1,4 @@
-import { closeSync, fdatasync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, fdatasync, mkdirSync, openSync, realpathSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type LibsqlDatabase from 'libsql'
 import { IntegrationError } from '../../errors.js'
@@ -55,7 +55,7 @@ export class SqliteDatabase {
   private readonly queue: Write[] = []
   private flushing = false
   private closing = false
-  private drained: (() => void) | undefined
+  private drained: (() => void)[] = []
   /** When the last three commits were. */
   private commits: [number, number, number] = [
     Number.NEGATIVE_INFINITY,
@@ -67,6 +67,8 @@ export class SqliteDatabase {
   /** Committed, and not yet known to be on the disk. */
   private unsynced: Done[] = []
   private syncing = false
+  /** A sync of the log failed: the system may have dropped any part of it, and what stands behind that part would go with it. */
+  private holed = false
 
   /** @param lockTimeoutMs - How long a write is tried again, with timers between the tries, before it is refused. */
   constructor(path: string, lockTimeoutMs: number) {
@@ -126,8 +128,8 @@ export class SqliteDatabase {
     }
     if (journal !== 'wal') return
     // Unlike the database itself the log carries no locks, so that a descriptor of our own may come and go. It stays the same file
-    // as long as this connection is open.
-    this.log ??= openSync(`${this.path}-wal`, 'r+')
+    // as long as this connection is open. SQLite keeps it beside the file itself, not beside a link to it.
+    this.log ??= openSync(`${realpathSync(this.path)}-wal`, 'r+')
     this.exec('PRAGMA synchronous = NORMAL')
   }
 
@@ -137,7 +139,7 @@ export class SqliteDatabase {
     this.closing = true
     if (this.flushing || this.syncing) {
       await new Promise<void>((resolve) => {
-        this.drained = resolve
+        this.drained.push(resolve)
       })
     }
     this.shut()
@@ -149,6 +151,7 @@ export class SqliteDatabase {
     this.handle = undefined
     if (this.log !== undefined) closeSync(this.log)
     this.log = undefined
+    this.holed = false
   }
 
   /** Runs at once: in WAL mode readers wait for nobody. */
@@ -229,15 +232,32 @@ export class SqliteDatabase {
     if (this.syncing || this.unsynced.length === 0 || this.log === undefined) return
     const done = this.unsynced
     this.unsynced = []
-    this.syncing = true
-    fdatasync(this.log, (error) => {
-      this.syncing = false
+    const answer = (error: unknown) => {
       // The write may be there or not, as with every store that dies while it answers.
       const failure = error && unavailable('sqlite: the disk did not take the log', error)
       for (const { write, value } of done) failure ? write.reject(failure) : write.resolve(value)
+    }
+    if (this.holed) return answer(this.rewrite())
+    this.syncing = true
+    fdatasync(this.log, (error) => {
+      this.syncing = false
+      this.holed = error !== null
+      answer(error)
       this.sync()
       this.rest()
     })
+  }
+
+  /** After a failed sync the next one may succeed and mean nothing. All of the log goes into the file, and a new one begins. */
+  private rewrite(): unknown {
+    try {
+      const left = this.get('PRAGMA wal_checkpoint(TRUNCATE)')?.busy
+      if (left !== 0) return new Error('the log is in use')
+      this.holed = false
+      return null
+    } catch (error) {
+      return error
+    }
   }
 
   private runApart(group: readonly Write[]): void {
@@ -283,8 +303,7 @@ export class SqliteDatabase {
   /** Tells `close()` when nothing is under way any more. */
   private rest(): void {
     if (this.flushing || this.syncing) return
-    this.drained?.()
-    this.drained = undefined
+    for (const resolve of this.drained.splice(0)) resolve()
   }
 
   private takeOverdue(): Write[] {
