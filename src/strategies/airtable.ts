@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pickString } from './template.js'
 
@@ -32,11 +33,7 @@ const errors: ErrorRules = {
   },
 }
 
-const get = (path: string, query?: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `https://api.airtable.com/v0/${path}`,
-  query,
-})
+const get = getFrom('https://api.airtable.com/v0')
 const pages = { style: 'cursor', at: 'query', param: 'offset', next: 'offset' } as const
 
 // A copied base can repeat the ids of its tables, records and comments: the id of the base is part of theirs.

@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
 
@@ -17,11 +18,7 @@ const errors: ErrorRules = {
 }
 
 // Without a limit the answer is not in pages, and is cut at about 1,000 objects.
-const get = (path: string, query: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `https://app.asana.com/api/1.0/${path}`,
-  query: { ...query, limit: '100' },
-})
+const get = getFrom('https://app.asana.com/api/1.0', { limit: '100' })
 const pages = { style: 'cursor', at: 'query', param: 'offset', next: 'next_page.offset' } as const
 
 const taskFields =

@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type Pagination, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type Pagination, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
 
@@ -29,11 +30,7 @@ const errors: ErrorRules = {
   },
 }
 
-const get = (path: string, query: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `https://api.box.com/2.0/${path}`,
-  query,
-})
+const get = getFrom('https://api.box.com/2.0')
 const markers = { style: 'cursor', at: 'query', param: 'marker', next: 'next_marker' } as const
 
 /** A position is a text, or a number that can be too long for one in JavaScript: then one that surely lies before it. */

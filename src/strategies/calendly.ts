@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
 
@@ -18,11 +19,7 @@ const errors: ErrorRules = {
   },
 }
 
-const get = (path: string, query: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `https://api.calendly.com/${path}`,
-  query: { ...query, count: '100' },
-})
+const get = getFrom('https://api.calendly.com', { count: '100' })
 const pages = { style: 'cursor', at: 'query', param: 'page_token', next: 'pagination.next_page_token' } as const
 const updated = { path: 'updated_at', format: 'iso8601' } as const
 

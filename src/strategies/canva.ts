@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
 import { unlessRefused } from './unless-refused.js'
@@ -30,11 +31,7 @@ const tokenErrors: ErrorRules = {
   retryAfterSeconds: ({ body }) => (pick(body, ['error', 'code']) === 'too_many_requests' ? 60 : undefined),
 }
 
-const get = (path: string, query: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `https://api.canva.com/rest/v1/${path}`,
-  query: { ...query, sort_by: 'modified_descending', limit: '100' },
-})
+const get = getFrom('https://api.canva.com/rest/v1', { sort_by: 'modified_descending', limit: '100' })
 const pages = { style: 'cursor', at: 'query', param: 'continuation', next: 'continuation' } as const
 const noSince = 'Canva filters by no date: the list is read from the newest change back to the start of the window.'
 

@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type PageAnswer, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type PageAnswer, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
 
@@ -40,11 +41,7 @@ const tokenErrors: ErrorRules = {
   },
 }
 
-const get = (path: string, query?: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `https://api.clickup.com/api/v2/${path}`,
-  query,
-})
+const get = getFrom('https://api.clickup.com/api/v2')
 
 const COMMENTS_OF_A_PAGE = 25
 

@@ -1,6 +1,7 @@
 import type { FaultKind } from '../errors.js'
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type Pagination, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type Pagination, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
 
@@ -33,11 +34,7 @@ const tokenErrors: ErrorRules = {
     [400, 401, 403].includes(status) ? refusedTokens.find(([pattern]) => pattern.test(textOf(body)))?.[1] : undefined,
 }
 
-const get = (path: string, query?: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `https://api.figma.com/v1/${path}`,
-  query,
-})
+const get = getFrom('https://api.figma.com/v1')
 
 /**
  * Versions go from new to old. Which of the two links leads on is told in two ways; it is the one with `before`, the id that older versions

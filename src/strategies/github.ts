@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
 import { unlessRefused } from './unless-refused.js'
@@ -50,11 +51,7 @@ const tokenErrors: ErrorRules = {
     (status === 404 || status === 422) && pick(body, 'documentation_url') !== undefined ? 'expired' : undefined,
 }
 
-const get = (path: string, query: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `https://api.github.com/${path}`,
-  query: { ...query, per_page: '100' },
-})
+const get = getFrom('https://api.github.com', { per_page: '100' })
 const pages = { style: 'link_header' } as const
 const updated = { path: 'updated_at', format: 'iso8601' } as const
 

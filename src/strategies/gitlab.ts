@@ -1,7 +1,8 @@
 import type { ErrorRules } from '../provider-http/errors.js'
 import { linkTo } from '../provider-http/headers.js'
-import { defineProvider, type Pagination, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type Pagination, type Resource } from './define-provider.js'
 import type { LabPages } from './lab-hints.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
 
@@ -20,11 +21,7 @@ const errors: ErrorRules = {
   },
 }
 
-const get = (path: string, query: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `{base_url}/api/v4/${path}`,
-  query: { ...query, per_page: '100' },
-})
+const get = getFrom('{base_url}/api/v4', { per_page: '100' })
 const pages = { style: 'link_header' } as const
 
 /** gitlab.com shows 50,000 rows of one query. */

@@ -1,11 +1,18 @@
 import { defineProvider, type Resource } from './define-provider.js'
-import { googleClient, googleErrors, googleIdentity, googleOAuth, googleSetup, googleSources } from './google.js'
+import {
+  googleClient,
+  googleErrors,
+  googleIdentity,
+  googleOAuth,
+  googlePages,
+  googleSetup,
+  googleSources,
+} from './google.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 
 const READONLY = 'https://www.googleapis.com/auth/gmail.readonly'
-const MAILBOX = 'https://gmail.googleapis.com/gmail/v1/users/me'
-
-const pages = { style: 'cursor', at: 'query', param: 'pageToken', next: 'nextPageToken' } as const
+const get = getFrom('https://gmail.googleapis.com/gmail/v1/users/me')
 
 // No `scopes` per resource: a host that asks for more (gmail.modify) may read as well; a refusal for a missing one skips it.
 const resources: readonly Resource[] = [
@@ -13,7 +20,7 @@ const resources: readonly Resource[] = [
     // Read before the first page of messages: where the later history starts, so that nothing is lost while reading.
     name: 'profile',
     parentOnly: true,
-    request: { method: 'GET', url: `${MAILBOX}/profile` },
+    request: get('profile'),
     pagination: { style: 'none' },
     items: '',
     id: 'emailAddress',
@@ -21,12 +28,8 @@ const resources: readonly Resource[] = [
   },
   {
     name: 'messages',
-    request: {
-      method: 'GET',
-      url: `${MAILBOX}/messages`,
-      query: { q: 'after:{since.unix}', maxResults: '500', includeSpamTrash: 'false' },
-    },
-    pagination: pages,
+    request: get('messages', { q: 'after:{since.unix}', maxResults: '500', includeSpamTrash: 'false' }),
+    pagination: googlePages,
     items: 'messages',
     emptyWhenMissing: true,
     id: 'id',
@@ -38,7 +41,7 @@ const resources: readonly Resource[] = [
   {
     name: 'message_details',
     parent: 'messages',
-    request: { method: 'GET', url: `${MAILBOX}/messages/{parent.id}`, query: { format: 'full' } },
+    request: get('messages/{parent.id}', { format: 'full' }),
     pagination: { style: 'none' },
     items: '',
     id: 'id',
@@ -51,12 +54,8 @@ const resources: readonly Resource[] = [
     // What changed while the messages were read. It starts at a history id, not at a time, and cannot replace the messages.
     name: 'history',
     parent: 'profile',
-    request: {
-      method: 'GET',
-      url: `${MAILBOX}/history`,
-      query: { startHistoryId: '{parent.historyId}', maxResults: '500' },
-    },
-    pagination: pages,
+    request: get('history', { startHistoryId: '{parent.historyId}', maxResults: '500' }),
+    pagination: googlePages,
     items: 'history',
     emptyWhenMissing: true,
     id: 'id',

@@ -1,10 +1,20 @@
 import { defineProvider, type Pagination, type Resource } from './define-provider.js'
-import { googleClient, googleErrors, googleIdentity, googleOAuth, googleSetup, googleSources } from './google.js'
+import {
+  googleClient,
+  googleErrors,
+  googleIdentity,
+  googleOAuth,
+  googlePages,
+  googleSetup,
+  googleSources,
+} from './google.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
 
 const READONLY = 'https://www.googleapis.com/auth/calendar.readonly'
 const API = 'https://www.googleapis.com/calendar/v3'
+const get = getFrom(API)
 
 /**
  * The pages of the window, and after the last one, with its sync token, what changed while they were read. No time bounds may stand
@@ -36,12 +46,8 @@ const pagesThenChanges: Pagination = {
 const resources: readonly Resource[] = [
   {
     name: 'calendars',
-    request: {
-      method: 'GET',
-      url: `${API}/users/me/calendarList`,
-      query: { maxResults: '250', showHidden: 'false' },
-    },
-    pagination: { style: 'cursor', at: 'query', param: 'pageToken', next: 'nextPageToken' },
+    request: get('users/me/calendarList', { maxResults: '250', showHidden: 'false' }),
+    pagination: googlePages,
     items: 'items',
     id: 'id',
     filter: 'none',
@@ -50,12 +56,13 @@ const resources: readonly Resource[] = [
   {
     name: 'events',
     parent: 'calendars',
-    request: {
-      method: 'GET',
-      url: `${API}/calendars/{parent.id}/events`,
+    request: get('calendars/{parent.id}/events', {
       // `updatedMin` would be refused when it lies more than some weeks back.
-      query: { timeMin: '{since.iso8601}', timeMax: '{now.iso8601}', singleEvents: 'true', maxResults: '2500' },
-    },
+      timeMin: '{since.iso8601}',
+      timeMax: '{now.iso8601}',
+      singleEvents: 'true',
+      maxResults: '2500',
+    }),
     pagination: pagesThenChanges,
     items: 'items',
     // An invitation has one id in the calendars of all who were invited.

@@ -1,6 +1,15 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
-import { googleClient, googleErrors, googleIdentity, googleOAuth, googleSetup, googleSources } from './google.js'
+import { defineProvider, type Resource } from './define-provider.js'
+import {
+  googleClient,
+  googleErrors,
+  googleIdentity,
+  googleOAuth,
+  googlePages,
+  googleSetup,
+  googleSources,
+} from './google.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
 
@@ -15,19 +24,14 @@ const errors: ErrorRules = {
       : googleErrors.classify?.(answer),
 }
 
-const get = (path: string, query?: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `https://chat.googleapis.com/v1/${path}`,
-  query: { ...query, pageSize: '1000' },
-})
-const pages = { style: 'cursor', at: 'query', param: 'pageToken', next: 'nextPageToken' } as const
+const get = getFrom('https://chat.googleapis.com/v1', { pageSize: '1000' })
 
 // Names are paths already: a space is `spaces/AAAA`, a message `spaces/AAAA/messages/BBBB`. Empty lists are left out of the answers.
 const resources: readonly Resource[] = [
   {
     name: 'spaces',
     request: get('spaces'),
-    pagination: pages,
+    pagination: googlePages,
     items: 'spaces',
     emptyWhenMissing: true,
     id: 'name',
@@ -44,7 +48,7 @@ const resources: readonly Resource[] = [
       filter: 'createTime > "{since.iso8601}"',
       showDeleted: 'false',
     }),
-    pagination: pages,
+    pagination: googlePages,
     items: 'messages',
     emptyWhenMissing: true,
     id: 'name',
@@ -60,7 +64,7 @@ const resources: readonly Resource[] = [
     name: 'members',
     parent: 'spaces',
     request: get('{+parent.name}/members'),
-    pagination: pages,
+    pagination: googlePages,
     items: 'memberships',
     emptyWhenMissing: true,
     id: 'name',

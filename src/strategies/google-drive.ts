@@ -1,6 +1,15 @@
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type Resource } from './define-provider.js'
-import { googleClient, googleErrors, googleIdentity, googleOAuth, googleSetup, googleSources } from './google.js'
+import {
+  googleClient,
+  googleErrors,
+  googleIdentity,
+  googleOAuth,
+  googlePages,
+  googleSetup,
+  googleSources,
+} from './google.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
 
@@ -8,7 +17,7 @@ const METADATA = 'https://www.googleapis.com/auth/drive.metadata.readonly'
 const ACTIVITY = 'https://www.googleapis.com/auth/drive.activity.readonly'
 const API = 'https://www.googleapis.com/drive/v3'
 
-const pages = { style: 'cursor', at: 'query', param: 'pageToken', next: 'nextPageToken' } as const
+const get = getFrom(API)
 const allDrives = { supportsAllDrives: 'true', includeItemsFromAllDrives: 'true' } as const
 
 // Without `fields` little more than the name comes back.
@@ -49,7 +58,7 @@ const resources: readonly Resource[] = [
     // Read before the first page of files: where the changes begin, so that nothing is lost while reading.
     name: 'start_page_token',
     parentOnly: true,
-    request: { method: 'GET', url: `${API}/changes/startPageToken`, query: { supportsAllDrives: 'true' } },
+    request: get('changes/startPageToken', { supportsAllDrives: 'true' }),
     pagination: { style: 'none' },
     items: '',
     id: 'startPageToken',
@@ -57,19 +66,15 @@ const resources: readonly Resource[] = [
   },
   {
     name: 'files',
-    request: {
-      method: 'GET',
-      url: `${API}/files`,
-      query: {
-        q: "modifiedTime > '{since.iso8601}' and trashed = false",
-        orderBy: 'modifiedTime',
-        pageSize: '1000',
-        corpora: 'user',
-        ...allDrives,
-        fields: `nextPageToken,incompleteSearch,files(${fileFields})`,
-      },
-    },
-    pagination: pages,
+    request: get('files', {
+      q: "modifiedTime > '{since.iso8601}' and trashed = false",
+      orderBy: 'modifiedTime',
+      pageSize: '1000',
+      corpora: 'user',
+      ...allDrives,
+      fields: `nextPageToken,incompleteSearch,files(${fileFields})`,
+    }),
+    pagination: googlePages,
     items: 'files',
     id: 'id',
     timestamp: { path: 'modifiedTime', format: 'iso8601' },
@@ -81,18 +86,14 @@ const resources: readonly Resource[] = [
     // What changed while the files were read. It starts at a token, not at a time, and cannot replace the files.
     name: 'changes',
     parent: 'start_page_token',
-    request: {
-      method: 'GET',
-      url: `${API}/changes`,
-      query: {
-        pageToken: '{parent.startPageToken}',
-        pageSize: '1000',
-        includeRemoved: 'true',
-        ...allDrives,
-        fields: `nextPageToken,newStartPageToken,changes(changeType,time,removed,fileId,file(${changedFileFields}))`,
-      },
-    },
-    pagination: pages,
+    request: get('changes', {
+      pageToken: '{parent.startPageToken}',
+      pageSize: '1000',
+      includeRemoved: 'true',
+      ...allDrives,
+      fields: `nextPageToken,newStartPageToken,changes(changeType,time,removed,fileId,file(${changedFileFields}))`,
+    }),
+    pagination: googlePages,
     items: 'changes',
     // Entries about a shared drive itself have no file.
     itemFilter: ({ changeType }) => changeType !== 'drive',
@@ -108,7 +109,7 @@ const resources: readonly Resource[] = [
       url: 'https://driveactivity.googleapis.com/v2/activity:query',
       json: { ancestorName: 'items/root', filter: 'time >= "{since.iso8601}"', pageSize: 100 },
     },
-    pagination: { style: 'cursor', at: 'json', param: 'pageToken', next: 'nextPageToken' },
+    pagination: { ...googlePages, at: 'json' },
     items: 'activities',
     toItems: (body) => {
       const activities = pick(body, 'activities')

@@ -69,6 +69,9 @@ export function googleOAuth(scopes: readonly Scope[]) {
   } as const satisfies OAuth2
 }
 
+/** Lists at Google go on by a token in the query. */
+export const googlePages = { style: 'cursor', at: 'query', param: 'pageToken', next: 'nextPageToken' } as const
+
 export const googleIdentity: Identity = {
   request: { method: 'GET', url: 'https://openidconnect.googleapis.com/v1/userinfo' },
   accountId: 'sub',

@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
 
@@ -35,11 +36,7 @@ const tokenErrors: ErrorRules = {
       : undefined,
 }
 
-const get = (path: string, query: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `https://api.atlassian.com/ex/jira/{cloudId}/rest/api/3/${path}`,
-  query: { ...query, maxResults: '100' },
-})
+const get = getFrom('https://api.atlassian.com/ex/jira/{cloudId}/rest/api/3', { maxResults: '100' })
 const offset = { style: 'offset', at: 'query', param: 'startAt', pageSize: 100, total: 'total' } as const
 
 // No `scopes` per resource: an app may have the granular scopes instead, which have other names.

@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type Resource } from './define-provider.js'
+import { graphqlAt } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
 
@@ -61,11 +62,7 @@ const errors: ErrorRules = {
   },
 }
 
-const graphql = (query: string, variables: Record<string, string | number>): RequestTemplate => ({
-  method: 'POST',
-  url: 'https://api.linear.app/graphql',
-  json: { query, variables },
-})
+const graphql = graphqlAt('https://api.linear.app/graphql')
 
 /** One list of the workspace, by its change, archived ones too. */
 function list(name: string, field: string, fields: string, limits?: string): Resource {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type Pagination, type RequestTemplate, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
 import { unlessRefused } from './unless-refused.js'
@@ -55,11 +56,7 @@ const tokenErrors: ErrorRules = {
   },
 }
 
-const get = (path: string, query: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `https://api.linkedin.com/rest/${path}`,
-  query,
-})
+const get = getFrom('https://api.linkedin.com/rest')
 
 /**
  * Rest.li's pages: a link to the next one where there is more. A page can be shorter than what was asked for; one that is full goes on

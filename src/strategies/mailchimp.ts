@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
 
@@ -36,11 +37,7 @@ const errors: ErrorRules = {
   },
 }
 
-const get = (path: string, query: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `https://{dc}.api.mailchimp.com/3.0/${path}`,
-  query: { ...query, count: '500' },
-})
+const get = getFrom('https://{dc}.api.mailchimp.com/3.0', { count: '500' })
 const pages = { style: 'offset', at: 'query', param: 'offset', pageSize: 500, total: 'total_items' } as const
 
 const resources: readonly Resource[] = [

@@ -1,6 +1,8 @@
-import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type Resource } from './define-provider.js'
 import {
   GRAPH,
+  graphGet,
+  graphPages,
   microsoftClient,
   microsoftErrors,
   microsoftHomeTenant,
@@ -15,20 +17,14 @@ import { strategyClass } from './strategy.js'
 
 const CHANNEL_MESSAGES = 'ChannelMessage.Read.All'
 
-const get = (path: string, query?: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `${GRAPH}/${path}`,
-  query,
-})
-const pages = { style: 'next_url', next: '@odata.nextLink' } as const
 const timestamp = { path: 'lastModifiedDateTime', format: 'iso8601' } as const
 
 // No `scopes` per resource: a host that asks for more (Chat.ReadWrite) may read as well; a refusal for a missing one skips it.
 const resources: readonly Resource[] = [
   {
     name: 'chats',
-    request: get('me/chats', { $top: '50', $expand: 'members' }),
-    pagination: pages,
+    request: graphGet('me/chats', { $top: '50', $expand: 'members' }),
+    pagination: graphPages,
     items: 'value',
     id: 'id',
     // Tells of changes to the chat itself, not of every message: no reason to pass one over.
@@ -39,12 +35,12 @@ const resources: readonly Resource[] = [
   {
     name: 'chat_messages',
     parent: 'chats',
-    request: get('me/chats/{parent.id}/messages', {
+    request: graphGet('me/chats/{parent.id}/messages', {
       $top: '50',
       $orderby: 'lastModifiedDateTime desc',
       $filter: 'lastModifiedDateTime gt {since.iso8601}',
     }),
-    pagination: pages,
+    pagination: graphPages,
     items: 'value',
     // Unique inside its chat only.
     id: ['parent:id', 'id'],
@@ -58,8 +54,8 @@ const resources: readonly Resource[] = [
   {
     name: 'teams',
     // Knows no parameters.
-    request: get('me/joinedTeams'),
-    pagination: pages,
+    request: graphGet('me/joinedTeams'),
+    pagination: graphPages,
     items: 'value',
     id: 'id',
     filter: 'none',
@@ -67,8 +63,8 @@ const resources: readonly Resource[] = [
   {
     name: 'channels',
     parent: 'teams',
-    request: get('teams/{parent.id}/channels'),
-    pagination: pages,
+    request: graphGet('teams/{parent.id}/channels'),
+    pagination: graphPages,
     items: 'value',
     id: 'id',
     filter: 'none',
@@ -78,12 +74,12 @@ const resources: readonly Resource[] = [
   {
     name: 'channel_messages',
     parent: 'channels',
-    request: get('teams/{parent.parent.id}/channels/{parent.id}/messages/delta', {
+    request: graphGet('teams/{parent.parent.id}/channels/{parent.id}/messages/delta', {
       $top: '50',
       $filter: 'lastModifiedDateTime gt {since.iso8601}',
       $expand: 'replies',
     }),
-    pagination: pages,
+    pagination: graphPages,
     items: 'value',
     // Unique inside its channel only.
     id: ['parent:id', 'id'],

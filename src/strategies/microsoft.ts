@@ -1,12 +1,15 @@
 import type { FaultKind } from '../errors.js'
 import type { ErrorRules } from '../provider-http/errors.js'
 import type { ConnectionParam, Identity, IdentityContext, OAuth2, Scope } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { pick } from './template.js'
 
 /** All Microsoft products share one app registration, one callback path and the variables `MICROSOFT_*`. */
 export const microsoftClient = { id: 'microsoft', env: 'MICROSOFT' } as const
 
 export const GRAPH = 'https://graph.microsoft.com/v1.0'
+export const graphGet = getFrom(GRAPH)
+export const graphPages = { style: 'next_url', next: '@odata.nextLink' } as const
 const LOGIN = 'https://login.microsoftonline.com/{tenant}/oauth2/v2.0'
 const DOCS = 'https://github.com/MicrosoftDocs/entra-docs/blob/main/docs/identity-platform'
 const GRAPH_DOCS = 'https://github.com/microsoftgraph/microsoft-graph-docs-contrib/blob/main'
@@ -96,7 +99,7 @@ export async function microsoftHomeTenant({ token }: IdentityContext): Promise<R
 }
 
 export const microsoftIdentity: Identity = {
-  request: { method: 'GET', url: `${GRAPH}/me`, query: { $select: 'id,displayName,mail,userPrincipalName' } },
+  request: graphGet('me', { $select: 'id,displayName,mail,userPrincipalName' }),
   accountId: 'id',
   // Personal accounts have no `mail`.
   accountName: ['displayName', 'mail', 'userPrincipalName'],

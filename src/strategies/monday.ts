@@ -1,6 +1,7 @@
 import type { FaultKind } from '../errors.js'
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type JsonTemplate, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type Resource } from './define-provider.js'
+import { graphqlAt } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
 
@@ -73,11 +74,7 @@ const tokenErrors: ErrorRules = {
   codes: { invalid_token: 'revoked', too_many_requests: 'rate_limited' },
 }
 
-const graphql = (query: string, variables?: JsonTemplate): RequestTemplate => ({
-  method: 'POST',
-  url: GRAPHQL,
-  json: variables === undefined ? { query } : { query, variables },
-})
+const graphql = graphqlAt(GRAPHQL)
 
 const pages = (pageSize: number) =>
   ({ style: 'page', at: 'json', param: 'variables.page', start: 1, pageSize }) as const

@@ -1,6 +1,7 @@
 import { IntegrationError } from '../errors.js'
 import type { ErrorRules } from '../provider-http/errors.js'
 import { type Call, defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
 import { unlessRefused } from './unless-refused.js'
@@ -40,11 +41,7 @@ const USAGE = 'Admin API key of the organization (usage read)'
 const AUDIT = 'Admin API key of the organization (audit logs read)'
 const PROJECT = 'ordinary project API key'
 
-const get = (path: string, query: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `${API}/${path}`,
-  query,
-})
+const get = getFrom(API)
 
 /** Each day has its groups below `results`; a record is one of them. */
 function groupsOfDays(body: unknown): unknown[] | undefined {

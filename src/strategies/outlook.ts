@@ -1,6 +1,8 @@
 import { defineProvider, type Resource } from './define-provider.js'
 import {
   GRAPH,
+  graphGet,
+  graphPages,
   microsoftClient,
   microsoftErrors,
   microsoftHomeTenant,
@@ -16,8 +18,6 @@ import { strategyClass } from './strategy.js'
 /** Ids that stay when a message moves to another folder. */
 const IMMUTABLE = 'IdType="ImmutableId"'
 
-const pages = { style: 'next_url', next: '@odata.nextLink' } as const
-
 const resources: readonly Resource[] = [
   {
     // Asked for folder by folder from the root on: a plain list has the top level only.
@@ -25,8 +25,8 @@ const resources: readonly Resource[] = [
     parent: 'mail_folders',
     roots: [{ id: 'msgfolderroot' }],
     parentFilter: (folder) => Number(folder.childFolderCount) > 0,
-    request: { method: 'GET', url: `${GRAPH}/me/mailFolders/{parent.id}/childFolders`, query: { $top: '100' } },
-    pagination: pages,
+    request: graphGet('me/mailFolders/{parent.id}/childFolders', { $top: '100' }),
+    pagination: graphPages,
     items: 'value',
     id: 'id',
     filter: 'none',
@@ -35,19 +35,15 @@ const resources: readonly Resource[] = [
   },
   {
     name: 'messages',
-    request: {
-      method: 'GET',
-      url: `${GRAPH}/me/messages`,
-      query: {
-        $filter: 'receivedDateTime ge {since.iso8601}',
-        // What is sorted by has to stand in the filter too, and first.
-        $orderby: 'receivedDateTime desc',
-        $top: '100',
-        $select:
-          'id,conversationId,internetMessageId,subject,from,toRecipients,ccRecipients,receivedDateTime,sentDateTime,lastModifiedDateTime,hasAttachments,isRead,parentFolderId,bodyPreview,webLink',
-      },
-    },
-    pagination: pages,
+    request: graphGet('me/messages', {
+      $filter: 'receivedDateTime ge {since.iso8601}',
+      // What is sorted by has to stand in the filter too, and first.
+      $orderby: 'receivedDateTime desc',
+      $top: '100',
+      $select:
+        'id,conversationId,internetMessageId,subject,from,toRecipients,ccRecipients,receivedDateTime,sentDateTime,lastModifiedDateTime,hasAttachments,isRead,parentFolderId,bodyPreview,webLink',
+    }),
+    pagination: graphPages,
     items: 'value',
     id: 'id',
     timestamp: { path: ['lastModifiedDateTime', 'receivedDateTime'], format: 'iso8601' },
@@ -59,13 +55,11 @@ const resources: readonly Resource[] = [
   {
     name: 'events',
     request: {
-      method: 'GET',
-      url: `${GRAPH}/me/calendarView/delta`,
-      query: { startDateTime: '{since.iso8601}', endDateTime: '{now.iso8601}' },
+      ...graphGet('me/calendarView/delta', { startDateTime: '{since.iso8601}', endDateTime: '{now.iso8601}' }),
       // One header for both; it goes with every page.
       headers: { prefer: `${IMMUTABLE}, odata.maxpagesize=50` },
     },
-    pagination: pages,
+    pagination: graphPages,
     items: 'value',
     // Events that are gone stand among the others, with no more than their id.
     itemFilter: (event) => event['@removed'] === undefined,

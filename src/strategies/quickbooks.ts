@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
 
@@ -9,6 +10,7 @@ const HOSTS: Readonly<Record<string, string>> = {
   sandbox: 'sandbox-quickbooks.api.intuit.com',
 }
 const COMPANY = 'https://{api_host}/v3/company/{realmId}'
+const get = getFrom(COMPANY)
 
 const errorCode = ['Fault.Error.0.code', 'fault.error.0.code'] as const
 
@@ -54,10 +56,6 @@ function query(name: string, entity: string, more: Partial<Resource> = {}): Reso
     restartAfter: { items: PAGE },
     ...more,
   }
-}
-
-function get(path: string, parameters: RequestTemplate['query']): RequestTemplate {
-  return { method: 'GET', url: `${COMPANY}/${path}`, query: { ...parameters } }
 }
 
 /** The lists of all entities as one; an object does not say what it is, so that is put on it. */
@@ -175,7 +173,7 @@ export const quickbooks = defineProvider({
     },
   },
   identity: {
-    request: { method: 'GET', url: `${COMPANY}/companyinfo/{realmId}` },
+    request: get('companyinfo/{realmId}'),
     accountName: ['CompanyInfo.CompanyName', 'CompanyInfo.LegalName'],
     email: 'CompanyInfo.Email.Address',
     // CompanyInfo.Id is not the company's id.

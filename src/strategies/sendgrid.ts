@@ -1,6 +1,7 @@
 import { IntegrationError } from '../errors.js'
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type PageAnswer, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type PageAnswer, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
 import { unlessRefused } from './unless-refused.js'
@@ -21,11 +22,7 @@ const errors: ErrorRules = {
   },
 }
 
-const get = (path: string, query?: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `https://{api_host}/v3/${path}`,
-  query,
-})
+const get = getFrom('https://{api_host}/v3')
 
 /** Addresses that get no mail, by when they were put on the list. */
 function suppression(name: string, list: string, id: Resource['id']): Resource {

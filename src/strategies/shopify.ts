@@ -1,7 +1,8 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { IntegrationError } from '../errors.js'
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type Resource } from './define-provider.js'
+import { graphqlAt } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
 
@@ -101,11 +102,7 @@ const tokenErrors: ErrorRules = {
     (status === 400 || status === 401) && !clientCodes.includes(String(pick(body, 'error'))) ? 'revoked' : undefined,
 }
 
-const graphql = (query: string, variables?: Record<string, string | number>): RequestTemplate => ({
-  method: 'POST',
-  url: GRAPHQL,
-  json: variables ? { query, variables } : { query },
-})
+const graphql = graphqlAt(GRAPHQL)
 
 interface Connection {
   name: string

@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 
 /** Slack answers 200 with `ok: false`; the status alone says nothing. */
@@ -66,11 +67,7 @@ const tokenErrors: ErrorRules = {
   },
 }
 
-const get = (method: string, query: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `https://slack.com/api/${method}`,
-  query: { ...query, limit: '200' },
-})
+const get = getFrom('https://slack.com/api', { limit: '200' })
 // A page can be shorter than the limit, even empty, while a cursor still follows.
 const cursor = { style: 'cursor', at: 'query', param: 'cursor', next: 'response_metadata.next_cursor' } as const
 const reducedLimits =

@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
 
@@ -19,11 +20,7 @@ const errors: ErrorRules = {
   },
 }
 
-const get = (path: string, query: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `https://api.spotify.com/v1/${path}`,
-  query: { limit: '50', ...query },
-})
+const get = getFrom('https://api.spotify.com/v1', { limit: '50' })
 const pages = { style: 'offset', at: 'query', param: 'offset', pageSize: 50, total: 'total' } as const
 const added = { path: 'added_at', format: 'iso8601' } as const
 

@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
 import { unlessRefused } from './unless-refused.js'
@@ -30,14 +31,12 @@ const errors: ErrorRules = {
   },
 }
 
+const get = getFrom('https://api.stripe.com/v1')
+
 function list(name: string, limits?: string): Resource {
   return {
     name,
-    request: {
-      method: 'GET',
-      url: `https://api.stripe.com/v1/${name}`,
-      query: { 'created[gte]': '{since.unix}', limit: '100' },
-    },
+    request: get(name, { 'created[gte]': '{since.unix}', limit: '100' }),
     pagination: { style: 'last_item', at: 'query', param: 'starting_after', field: 'id', more: 'has_more' },
     items: 'data',
     id: 'id',
@@ -105,9 +104,7 @@ export const stripe = defineProvider({
       const isTest = /^[a-z]+_test_/.test(keyHint)
       const keyParts = isTest ? ['test'] : []
       const named = (name: string) => (isTest ? `${name} (test data)` : name)
-      const account = await unlessRefused(call({ method: 'GET', url: 'https://api.stripe.com/v1/account' }), [
-        'permission',
-      ])
+      const account = await unlessRefused(call(get('account')), ['permission'])
       if (account !== undefined) {
         const name = pickString(account, ['settings.dashboard.display_name', 'business_profile.name', 'email', 'id'])
         return {
@@ -117,7 +114,7 @@ export const stripe = defineProvider({
           keyParts,
         }
       }
-      await call({ method: 'GET', url: 'https://api.stripe.com/v1/charges', query: { limit: '1' } })
+      await call(get('charges', { limit: '1' }))
       const label = keyHint ? `Stripe, key ${keyHint}` : 'Stripe, restricted key'
       const { accountId: id } = params
       return id === undefined ? { name: label, keyParts } : { id, name: named(id), keyParts }

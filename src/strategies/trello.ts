@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 
 /** Most refusals are bare text. The access token has no end, so a refused one is gone. */
@@ -33,17 +34,18 @@ const errors: ErrorRules = {
   classify: (answer) => tokenErrors.classify?.(answer) ?? (answer.status === 401 ? 'revoked' : undefined),
 }
 
+const get = getFrom('https://api.trello.com/1')
+
 const CARD_FIELDS =
   'id,idShort,name,desc,closed,due,dueComplete,idList,idBoard,idMembers,labels,dateLastActivity,shortUrl'
 
 const resources: readonly Resource[] = [
   {
     name: 'boards',
-    request: {
-      method: 'GET',
-      url: 'https://api.trello.com/1/members/me/boards',
-      query: { filter: 'all', fields: 'id,name,desc,closed,url,dateLastActivity,idOrganization' },
-    },
+    request: get('members/me/boards', {
+      filter: 'all',
+      fields: 'id,name,desc,closed,url,dateLastActivity,idOrganization',
+    }),
     pagination: { style: 'none' },
     items: '',
     id: 'id',
@@ -54,11 +56,7 @@ const resources: readonly Resource[] = [
   {
     name: 'cards',
     parent: 'boards',
-    request: {
-      method: 'GET',
-      url: 'https://api.trello.com/1/boards/{parent.id}/cards/all',
-      query: { limit: '1000', fields: CARD_FIELDS },
-    },
+    request: get('boards/{parent.id}/cards/all', { limit: '1000', fields: CARD_FIELDS }),
     // since and before go by creation; the smallest id of a page is its oldest card.
     pagination: { style: 'last_item', at: 'query', param: 'before', field: 'id', pick: 'min', pageSize: 1000 },
     items: '',
@@ -70,16 +68,12 @@ const resources: readonly Resource[] = [
   {
     name: 'actions',
     parent: 'boards',
-    request: {
-      method: 'GET',
-      url: 'https://api.trello.com/1/boards/{parent.id}/actions',
-      query: {
-        filter: 'all',
-        limit: '1000',
-        since: '{since.iso8601}',
-        memberCreator_fields: 'id,username,fullName',
-      },
-    },
+    request: get('boards/{parent.id}/actions', {
+      filter: 'all',
+      limit: '1000',
+      since: '{since.iso8601}',
+      memberCreator_fields: 'id,username,fullName',
+    }),
     pagination: { style: 'last_item', at: 'query', param: 'before', field: 'id', pageSize: 1000 },
     items: '',
     id: 'id',
@@ -128,11 +122,7 @@ export const trello = defineProvider({
     },
   },
   identity: {
-    request: {
-      method: 'GET',
-      url: 'https://api.trello.com/1/members/me',
-      query: { fields: 'id,username,fullName,email' },
-    },
+    request: get('members/me', { fields: 'id,username,fullName,email' }),
     accountId: 'id',
     accountName: ['fullName', 'username'],
     email: 'email',

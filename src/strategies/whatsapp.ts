@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { type Call, defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { type Call, defineProvider, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
 import { unlessRefused } from './unless-refused.js'
@@ -75,11 +76,7 @@ const AS_APP = { authorization: 'Bearer {client_id}|{client_secret}' }
 const MOST_NAMES = 20
 const HIDDEN = ['permission', 'not_found', 'invalid'] as const
 
-const get = (path: string, query: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `${GRAPH}/${path}`,
-  query,
-})
+const get = getFrom(GRAPH)
 
 /** Ids of the business accounts that the token was given for; the newest first. */
 function sharedAccounts(body: unknown): string[] {

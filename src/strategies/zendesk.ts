@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type Pagination, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type Pagination, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
 
@@ -44,11 +45,7 @@ const errors: ErrorRules = {
   },
 }
 
-const get = (path: string, query: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `https://{subdomain}.zendesk.com/api/v2/incremental/${path}`,
-  query: { start_time: '{since.unix}', ...query },
-})
+const get = getFrom('https://{subdomain}.zendesk.com/api/v2/incremental', { start_time: '{since.unix}' })
 
 const isEnd = (body: unknown) => pick(body, 'end_of_stream') === true
 

@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
 
@@ -59,11 +60,7 @@ const ORGANIZATIONS = {
   method: 'GET',
   url: '{apiDomain}/books/v3/organizations',
 } as const satisfies RequestTemplate
-const get = (path: string, query: RequestTemplate['query']): RequestTemplate => ({
-  method: 'GET',
-  url: `{apiDomain}/books/v3/${path}`,
-  query: { organization_id: '{organizationId}', page: '1', per_page: '200', ...query },
-})
+const get = getFrom('{apiDomain}/books/v3', { organization_id: '{organizationId}', page: '1', per_page: '200' })
 const pages = {
   style: 'page',
   at: 'query',

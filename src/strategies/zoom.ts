@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type Resource } from './define-provider.js'
+import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
 
@@ -63,11 +64,7 @@ const tokenErrors: ErrorRules = {
   },
 }
 
-const get = (path: string, query: RequestTemplate['query'] = {}): RequestTemplate => ({
-  method: 'GET',
-  url: `{api_origin}/v2/${path}`,
-  query: { ...query, page_size: '300' },
-})
+const get = getFrom('{api_origin}/v2', { page_size: '300' })
 const pages = { style: 'cursor', at: 'query', param: 'next_page_token', next: 'next_page_token' } as const
 const started = { path: 'start_time', format: 'iso8601' } as const
 /** A query spans a month at most, and February is the shortest. */
