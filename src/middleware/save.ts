@@ -61,7 +61,7 @@ async function save(
   const { definition } = entry
   const grant = grantOf(account)
   const { grantKey, grantShared } = grantKeyOf(entry, account)
-  const undo = () => kit.tokens.revokeGrant(definition.id, grant, grantKey)
+  const undo = async () => grant.kept || kit.tokens.revokeGrant(definition.id, grant, grantKey)
   const refuse = async (error: IntegrationError) => {
     await undo()
     throw error
@@ -70,6 +70,10 @@ async function save(
   const occurredAt = kit.now()
   try {
     const expected = expectedId === null ? undefined : await kit.store.getConnection(identity.tenantId, expectedId)
+    if (grant.kept && expected?.status === 'disconnected')
+      throw new IntegrationError('CONNECTION_DISCONNECTED', `${definition.name}: disconnected while it was repaired`, {
+        provider: definition.name,
+      })
     if (expected && expected.accountKey !== account.key && !kit.allowOtherAccountOnReconnect)
       return await refuse(new AccountMismatch(definition.name, expected.account.name, account.name))
     const outcome = await kit.store.saveConnection({

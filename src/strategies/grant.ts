@@ -24,6 +24,8 @@ export interface Grant {
   tokens: Record<string, GrantedToken>
   scopes: string[]
   params: Record<string, string>
+  /** The tokens are those that the repaired connection has already: to take them back would end it. */
+  kept?: true
 }
 
 /** The verified account of a grant. This is the `account` that `verify` gets. */

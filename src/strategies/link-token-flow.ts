@@ -30,7 +30,8 @@ export const linkTokenFlow: Flow = {
     const errors = auth.errors && { errors: auth.errors }
     const scopes = auth.scopes.map((scope) => scope.scope)
     if (data.repair) {
-      const grant = { tokens: { default: data.repair }, scopes, params: { ...client.params, ...data.params } }
+      const params = { ...client.params, ...data.params }
+      const grant = { tokens: { default: data.repair }, scopes, params, kept: true as const }
       return codeRejected(definition, identify(http, definition, client, grant, undefined, context.fingerprint))
     }
     const confirmed = await codeRejected(

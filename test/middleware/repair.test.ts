@@ -1,10 +1,15 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Host, startHost } from '../support/host-app.js'
+import { type Browser, type Host, startHost } from '../support/host-app.js'
 
 /** Plaid's side of one bank, whose sign-in can end. */
-const bank = { signedIn: true, asked: [] as { path: string; body: Record<string, unknown> }[] }
+const bank = {
+  signedIn: true,
+  item: 'item-1',
+  removable: true,
+  asked: [] as { path: string; body: Record<string, unknown> }[],
+}
 const problem = { error_type: 'ITEM_ERROR', error_code: 'ITEM_LOGIN_REQUIRED', error_message: 'No.' }
 
 function answer(path: string): [status: number, body: unknown] {
@@ -17,7 +22,11 @@ function answer(path: string): [status: number, body: unknown] {
     return [200, { link_sessions: [{ results: { item_add_results: [{ public_token: 'public-1' }] } }] }]
   if (path === '/item/public_token/exchange') return [200, { access_token: 'access-of-the-bank', item_id: 'item-1' }]
   if (path === '/item/get')
-    return [200, { item: { item_id: 'item-1', institution_name: 'First Bank', error: bank.signedIn ? null : problem } }]
+    return [
+      200,
+      { item: { item_id: bank.item, institution_name: 'First Bank', error: bank.signedIn ? null : problem } },
+    ]
+  if (path === '/item/remove') return bank.removable ? [200, {}] : [503, {}]
   return bank.signedIn ? [200, { accounts: [] }] : [400, problem]
 }
 
@@ -35,6 +44,7 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => plaid.listen(0, '127.0.0.1', resolve))
   const url = `http://127.0.0.1:${(plaid.address() as AddressInfo).port}`
   host = await startHost({ origins: { 'https://sandbox.plaid.com': url } }, undefined, ['plaid'])
+  browser = host.browser()
 })
 afterAll(async () => {
   await host?.close()
@@ -44,15 +54,16 @@ afterAll(async () => {
 
 const asked = (path: string) => bank.asked.filter((request) => request.path === path)
 const json = { accept: 'application/json' }
+let browser: Browser
+const start = async (reconnect?: string): Promise<string> => {
+  const query = reconnect ? `?reconnect=${reconnect}` : ''
+  return (await browser.post(`/integrations/plaid/connect${query}`, {}, json)).body.state
+}
+const end = (state: string) => browser.post('/integrations/plaid/callback', { state }, json)
+const connect = async (reconnect?: string) => end(await start(reconnect))
 
 describe('a bank whose sign-in has ended', () => {
   it('is repaired in place: the same connection, the same token, nothing exchanged again', async () => {
-    const browser = host.browser()
-    const connect = async (reconnect?: string) => {
-      const query = reconnect ? `?reconnect=${reconnect}` : ''
-      const { body } = await browser.post(`/integrations/plaid/connect${query}`, {}, json)
-      return browser.post('/integrations/plaid/callback', { state: body.state }, json)
-    }
     const { connection } = (await connect()).body
     expect(connection).toMatchObject({ status: 'active', account: { id: 'item-1', name: 'First Bank' } })
     const token = await host.integrations.admin.accessToken(connection.id)
@@ -78,5 +89,21 @@ describe('a bank whose sign-in has ended', () => {
     expect(creates[2]).not.toHaveProperty('products')
     expect(asked('/item/remove')).toEqual([])
     expect(host.log.join('\n')).not.toContain(token)
+  })
+  it('keeps its token when a repair cannot be saved', async () => {
+    const { connection } = (await connect()).body
+    bank.item = 'item-2'
+    expect((await connect(connection.id)).body.code).toBe('AUTH_ACCOUNT_MISMATCH')
+    bank.item = 'item-1'
+    expect(asked('/item/remove')).toEqual([])
+  })
+
+  it('stays disconnected when it was while its repair was under way', async () => {
+    const { connection } = (await connect()).body
+    const state = await start(connection.id)
+    bank.removable = false
+    await host.integrations.admin.connections.disconnect(connection.id)
+    expect((await end(state)).body.code).toBe('CONNECTION_DISCONNECTED')
+    expect((await host.integrations.admin.connections.get(connection.id))?.status).toBe('disconnected')
   })
 })

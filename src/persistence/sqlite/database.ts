@@ -237,7 +237,10 @@ export class SqliteDatabase {
       const failure = error && unavailable('sqlite: the disk did not take the log', error)
       for (const { write, value } of done) failure ? write.reject(failure) : write.resolve(value)
     }
-    if (this.holed) return answer(this.rewrite())
+    if (this.holed) {
+      answer(this.rewrite())
+      return
+    }
     this.syncing = true
     fdatasync(this.log, (error) => {
       this.syncing = false
