@@ -24,13 +24,9 @@ const pages = { style: 'cursor', at: 'query', param: 'page_token', next: 'pagina
 const updated = { path: 'updated_at', format: 'iso8601' } as const
 
 /** Ids are addresses. Requests for what belongs to a meeting want the last part alone, so it is put beside the address. */
-function withUuid(body: unknown): unknown[] | undefined {
-  const list = pick(body, 'collection')
-  if (!Array.isArray(list)) return undefined
-  return list.map((event) => {
-    const uuid = /([^/]+)\/?$/.exec(String(pick(event, 'uri') ?? ''))?.[1]
-    return uuid === undefined ? event : { ...event, uuid }
-  })
+function withUuid(event: Record<string, unknown>): unknown {
+  const uuid = /([^/]+)\/?$/.exec(String(event.uri ?? ''))?.[1]
+  return uuid === undefined ? event : { ...event, uuid }
 }
 
 // No `scopes` per resource: a write scope includes its read scope and is listed alone, and older apps have none at all.
@@ -45,7 +41,7 @@ const resources: readonly Resource[] = [
     }),
     pagination: pages,
     items: 'collection',
-    toItems: withUuid,
+    unfold: withUuid,
     id: 'uri',
     timestamp: updated,
     // By the start of the meeting: what is cancelled or marked a no-show later is found by reading the last week again.

@@ -36,13 +36,9 @@ const pages = { style: 'cursor', at: 'query', param: 'continuation', next: 'cont
 const noSince = 'Canva filters by no date: the list is read from the newest change back to the start of the window.'
 
 /** The id of what lies in a folder stands below its type; it is put beside the type as well. */
-function withId(body: unknown): unknown[] | undefined {
-  const list = pick(body, 'items')
-  if (!Array.isArray(list)) return undefined
-  return list.map((item) => {
-    const id = pickString(item, ['design.id', 'image.id', 'folder.id'])
-    return id === undefined ? item : { ...item, id }
-  })
+function withId(item: Record<string, unknown>): unknown {
+  const id = pickString(item, ['design.id', 'image.id', 'folder.id'])
+  return id === undefined ? item : { ...item, id }
 }
 
 const resources: readonly Resource[] = [
@@ -65,7 +61,7 @@ const resources: readonly Resource[] = [
     request: get('folders/{parent.id}/items', { item_types: 'folder' }),
     pagination: pages,
     items: 'items',
-    toItems: withId,
+    unfold: withId,
     id: 'id',
     timestamp: { path: 'folder.updated_at', format: 'unix' },
     filter: 'none',
@@ -79,7 +75,7 @@ const resources: readonly Resource[] = [
     request: get('folders/{parent.id}/items', { item_types: 'design,image' }),
     pagination: pages,
     items: 'items',
-    toItems: withId,
+    unfold: withId,
     id: 'id',
     timestamp: { path: ['design.updated_at', 'image.updated_at'], format: 'unix' },
     filter: 'client',
@@ -205,7 +201,7 @@ export const canva = defineProvider({
     'backfill.folders':
       'Extra resource: the folder tree apart from its contents, so that a folder is entered whatever its date and the contents are read only back to the start of the window.',
     'backfill.folder_items.params.item_types': 'Folders are the resource folders.',
-    'backfill.folder_items.id': 'Stands below the type; toItems puts it beside the type.',
+    'backfill.folder_items.id': 'Stands below the type; unfold puts it beside the type.',
     'backfill.folder_items.updated_at': 'The sheet says <type>.updated_at: that of a design or an image.',
   },
 })

@@ -364,7 +364,9 @@ export interface Resource {
   pagination: Pagination
   /** Path of the item list; `''`: the answer itself. A single object counts as a list of one. */
   items: Path
-  /** For answers whose items need unfolding. Instead of `items`. `undefined`: the list is missing. */
+  /** What an item of the list becomes: one that has more in it (an id that stands deeper), or a list of several. */
+  unfold?: (item: Record<string, unknown>) => unknown
+  /** Instead of `items`, where the answer counts as a whole. `undefined`: the list is missing. */
   toItems?: (body: unknown) => unknown[] | undefined
   /** Items that are no records of this resource (Slack repeats the parent message among its replies). They still count for `pageSize`. */
   itemFilter?: (item: Record<string, unknown>) => boolean

@@ -111,11 +111,7 @@ const resources: readonly Resource[] = [
     },
     pagination: { ...googlePages, at: 'json' },
     items: 'activities',
-    toItems: (body) => {
-      const activities = pick(body, 'activities')
-      if (!Array.isArray(activities)) return undefined
-      return activities.map((activity) => ({ id: activityId(activity), ...activity }))
-    },
+    unfold: (activity) => ({ id: activityId(activity), ...activity }),
     emptyWhenMissing: true,
     id: 'id',
     timestamp: { path: ['timestamp', 'timeRange.endTime'], format: 'iso8601' },

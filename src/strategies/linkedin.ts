@@ -92,20 +92,16 @@ function readDate(text: unknown): string | undefined {
  * The rows of a snapshot have human column names and no ids: a row is told by what stands in it. Its time is that of the column that
  * has a date; where there is none (the profile) it is kept as it is now.
  */
-function toRows(body: unknown): unknown[] | undefined {
-  const elements = pick(body, 'elements')
-  if (!Array.isArray(elements)) return undefined
-  return elements.flatMap((element: unknown) => {
-    const rows = pick(element, 'snapshotData')
-    // What is no page of rows stays as it came.
-    if (typeof rows !== 'object' || rows === null) return [element]
-    const domain = pickString(element, 'snapshotDomain') ?? ''
-    return (Array.isArray(rows) ? rows : [rows]).map((row: unknown) => {
-      const column = Object.entries((row ?? {}) as object).find(([name]) => /^(date|connected on|sent at)$/i.test(name))
-      const at = readDate(column?.[1])
-      const hash = createHash('sha256').update(JSON.stringify(row)).digest('base64url').slice(0, 22)
-      return { id: `${domain}:${hash}`, snapshotDomain: domain, ...(at !== undefined && { at }), row }
-    })
+function rowsOf(element: Record<string, unknown>): unknown {
+  const { snapshotData: rows } = element
+  // What is no page of rows stays as it came.
+  if (typeof rows !== 'object' || rows === null) return element
+  const domain = pickString(element, 'snapshotDomain') ?? ''
+  return (Array.isArray(rows) ? rows : [rows]).map((row: unknown) => {
+    const column = Object.entries((row ?? {}) as object).find(([name]) => /^(date|connected on|sent at)$/i.test(name))
+    const at = readDate(column?.[1])
+    const hash = createHash('sha256').update(JSON.stringify(row)).digest('base64url').slice(0, 22)
+    return { id: `${domain}:${hash}`, snapshotDomain: domain, ...(at !== undefined && { at }), row }
   })
 }
 
@@ -197,7 +193,7 @@ const resources: readonly Resource[] = [
     },
     pagination: pages(10),
     items: 'elements',
-    toItems: toRows,
+    unfold: rowsOf,
     id: 'id',
     timestamp: { path: 'at', format: 'iso8601' },
     filter: 'client',
@@ -384,7 +380,7 @@ export const linkedin = defineProvider({
     'backfill.member_snapshot.params.domain': 'See backfill.member_snapshot.needs.',
     'backfill.member_snapshot.pagination.style': 'See backfill.organizations.pagination.style.',
     'backfill.member_snapshot.id': 'Rows have no ids: one is made of what stands in them.',
-    'backfill.member_snapshot.updated_at': 'The date column of a row, read by toItems.',
+    'backfill.member_snapshot.updated_at': 'The date column of a row, read by unfold.',
   },
 })
 

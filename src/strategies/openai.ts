@@ -43,14 +43,9 @@ const PROJECT = 'ordinary project API key'
 
 const get = getFrom(API)
 
-/** Each day has its groups below `results`; a record is one of them. */
-function groupsOfDays(body: unknown): unknown[] | undefined {
-  const days = pick(body, 'data')
-  if (!Array.isArray(days)) return undefined
-  return days.flatMap((day) => {
-    const { results, ...bounds } = day ?? {}
-    return Array.isArray(results) ? results.map((result) => ({ ...bounds, ...result })) : [day]
-  })
+/** A day has its groups below `results`; a record is one of them. */
+function groupsOfDay({ results, ...bounds }: Record<string, unknown>): unknown {
+  return Array.isArray(results) ? results.map((result) => ({ ...bounds, ...result })) : bounds
 }
 
 /** Sums per day, oldest day first. */
@@ -67,7 +62,7 @@ function daily(name: string, path: string, group: 'line_item' | 'model', days: n
     }),
     pagination: { style: 'cursor', at: 'query', param: 'page', next: 'next_page', more: 'has_more' },
     items: 'data',
-    toItems: groupsOfDays,
+    unfold: groupsOfDay,
     id: ['start_time', 'project_id', group],
     timestamp: { path: 'start_time', format: 'unix' },
     filter: 'server',

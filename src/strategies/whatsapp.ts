@@ -107,14 +107,9 @@ async function accountsWithNames(body: unknown, call: Call): Promise<unknown[]> 
   return items
 }
 
-/** Blocks of data points; a record is one point. */
-function pointsOf(body: unknown): unknown[] | undefined {
-  const blocks = pick(body, 'pricing_analytics.data')
-  if (!Array.isArray(blocks)) return undefined
-  return blocks.flatMap((block) => {
-    const points = pick(block, 'data_points')
-    return Array.isArray(points) ? points : [block]
-  })
+/** Data points come in blocks; a record is one point. */
+function pointsOf(block: Record<string, unknown>): unknown {
+  return block.data_points ?? block
 }
 
 const analytics = {
@@ -267,7 +262,7 @@ export const whatsapp = defineProvider({
       }),
       pagination: { style: 'none' },
       items: 'pricing_analytics.data',
-      toItems: pointsOf,
+      unfold: pointsOf,
       id: ['start', 'pricing_category', 'pricing_type', 'country', 'phone_number'],
       ...analytics,
       limits: "Costs are missing where the account is on a partner's credit line.",

@@ -78,14 +78,10 @@ export function uuidInPath(uuid: string): string {
   return uuid.startsWith('/') || uuid.includes('//') ? encodeURIComponent(uuid) : uuid
 }
 
-/** Meetings, with their id as the path of their participants wants it. */
-function withPath(body: unknown): unknown[] | undefined {
-  const list = pick(body, 'meetings')
-  if (!Array.isArray(list)) return undefined
-  return list.map((meeting) => {
-    const uuid = pick(meeting, 'uuid')
-    return typeof uuid === 'string' ? { ...meeting, uuid_in_path: uuidInPath(uuid) } : meeting
-  })
+/** A meeting, with its id as the path of its participants wants it. */
+function withPath(meeting: Record<string, unknown>): unknown {
+  const { uuid } = meeting
+  return typeof uuid === 'string' ? { ...meeting, uuid_in_path: uuidInPath(uuid) } : meeting
 }
 
 // No `scopes` per resource: apps made before 2024 have the older, classic ones.
@@ -107,7 +103,7 @@ const resources: readonly Resource[] = [
     request: get('users/me/meetings', { type: 'previous_meetings', from: '{since.date}', to: '{now.date}' }),
     pagination: pages,
     items: 'meetings',
-    toItems: withPath,
+    unfold: withPath,
     id: 'uuid',
     timestamp: started,
     filter: 'client',

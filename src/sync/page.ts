@@ -89,10 +89,15 @@ export function readPage(resource: Resource, body: unknown, parent: Parent | und
 
 function itemsOf(resource: Resource, body: unknown): readonly unknown[] {
   const list = resource.toItems ? resource.toItems(body) : pick(body, resource.items)
-  if (Array.isArray(list)) return list
-  if (typeof list === 'object' && list !== null) return [list]
+  const items: unknown[] | undefined = Array.isArray(list) ? list : isObject(list) ? [list] : undefined
+  const { unfold } = resource
+  if (items) return unfold ? items.flatMap((item) => (isObject(item) ? unfold(item) : item)) : items
   if ((list === undefined || list === null) && resource.emptyWhenMissing) return []
   throw badResponse(resource, `there is no list at "${resource.items}"`)
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
 }
 
 function badResponse(resource: Resource, why: string): IntegrationError {

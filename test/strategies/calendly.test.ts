@@ -45,13 +45,10 @@ describe("Calendly's meetings", () => {
 
   it('get the id that requests for their invitees are made with', () => {
     const uri = 'https://api.calendly.com/scheduled_events/GBGBDCAADAEDCRZ2'
-    expect(meetings?.toItems?.({ collection: [{ uri, name: 'Intro' }] })).toEqual([
-      { uri, name: 'Intro', uuid: 'GBGBDCAADAEDCRZ2' },
-    ])
+    expect(meetings?.unfold?.({ uri, name: 'Intro' })).toEqual({ uri, name: 'Intro', uuid: 'GBGBDCAADAEDCRZ2' })
   })
 
-  it('stay as they are without an address, and are missing where the list is', () => {
-    expect(meetings?.toItems?.({ collection: [{ name: 'Intro' }, null] })).toEqual([{ name: 'Intro' }, null])
-    expect(meetings?.toItems?.({ message: 'no list' })).toBeUndefined()
+  it('stay as they are without an address', () => {
+    expect(meetings?.unfold?.({ name: 'Intro' })).toEqual({ name: 'Intro' })
   })
 })

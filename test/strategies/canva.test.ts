@@ -64,14 +64,11 @@ describe("what lies in Canva's folders", () => {
   it('gets the id that stands below its type', () => {
     const design = { type: 'design', design: { id: 'DAFa', title: 'Deck' } }
     const image = { type: 'image', image: { id: 'Msd1', name: 'Photo' } }
-    expect(contents?.toItems?.({ items: [design, image, null] })).toEqual([
-      { ...design, id: 'DAFa' },
-      { ...image, id: 'Msd1' },
-      null,
-    ])
+    expect(contents?.unfold?.(design)).toEqual({ ...design, id: 'DAFa' })
+    expect(contents?.unfold?.(image)).toEqual({ ...image, id: 'Msd1' })
     const folder = { type: 'folder', folder: { id: 'FAF1', name: 'Q3' } }
-    expect(folders?.toItems?.({ items: [folder] })).toEqual([{ ...folder, id: 'FAF1' }])
-    expect(contents?.toItems?.({ message: 'no list' })).toBeUndefined()
+    expect(folders?.unfold?.(folder)).toEqual({ ...folder, id: 'FAF1' })
+    expect(contents?.unfold?.({ type: 'video' })).toEqual({ type: 'video' })
   })
 })
 

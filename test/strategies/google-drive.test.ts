@@ -63,12 +63,11 @@ describe("Google Drive's resources", () => {
       { timeRange, primaryActionDetail: { comment: {} }, targets: [{ fileComment: { parent: { name: 'items/2' } } }] },
       { timeRange, primaryActionDetail: { create: {} }, targets: [{ drive: { name: 'drives/3' } }] },
     ]
-    const items = named('drive_activity')?.toItems?.({ activities }) as { id: string }[]
+    const items = activities.map((activity) => named('drive_activity')?.unfold?.(activity)) as { id: string }[]
     expect(items.map(({ id }) => id)).toEqual([
       '2026-11-01T10:00:00Z:edit:items/1',
       '2026-11-02T00:00:00Z:comment:items/2',
       '2026-11-02T00:00:00Z:create:drives/3',
     ])
-    expect(named('drive_activity')?.toItems?.({})).toBeUndefined()
   })
 })

@@ -125,16 +125,10 @@ describe("OpenAI's sums per day", () => {
   it('become one record per day and group', () => {
     const [costs] = openai.resources
     const day = { object: 'bucket', start_time: 1, end_time: 2 }
-    const body = {
-      data: [
-        { ...day, results: [{ project_id: 'p1' }, { project_id: null }] },
-        { ...day, results: [] },
-      ],
-    }
-    expect(costs.toItems?.(body)).toEqual([
+    expect(costs.unfold?.({ ...day, results: [] })).toEqual([])
+    expect(costs.unfold?.({ ...day, results: [{ project_id: 'p1' }, { project_id: null }] })).toEqual([
       { ...day, project_id: 'p1' },
       { ...day, project_id: null },
     ])
-    expect(costs.toItems?.({ error: {} })).toBeUndefined()
   })
 })

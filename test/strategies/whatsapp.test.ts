@@ -147,8 +147,6 @@ describe("WhatsApp's requests", () => {
 
   it('make one record of each data point of the costs', () => {
     const costs = whatsapp.resources[1]
-    const body = { pricing_analytics: { data: [{ data_points: [{ start: 1 }, { start: 2 }] }, { data_points: [] }] } }
-    expect(costs.toItems(body)).toEqual([{ start: 1 }, { start: 2 }])
-    expect(costs.toItems({ id: '11111' })).toBeUndefined()
+    expect(costs.unfold({ data_points: [{ start: 1 }, { start: 2 }] })).toEqual([{ start: 1 }, { start: 2 }])
   })
 })

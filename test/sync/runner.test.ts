@@ -257,6 +257,24 @@ describe('items', () => {
     }))
     expect(await unfolded.ids()).toEqual(['a', 'b'])
     await store.deleteRecords(single.connection.id)
+    const unfold = (item: Record<string, unknown>) => item.rows ?? { ...item, id: 'c' }
+    const eachUnfolded = await run([things({ unfold })], () => ({
+      body: {
+        items: [
+          {
+            rows: [
+              { id: 'a', at },
+              { id: 'b', at },
+            ],
+          },
+          null,
+          { at },
+        ],
+        next: null,
+      },
+    }))
+    expect(await eachUnfolded.ids()).toEqual(['a', 'b', 'c'])
+    await store.deleteRecords(single.connection.id)
     const resource = things({ itemFilter: ({ id }) => id !== 'b', alsoItems: ['changed'] })
     const filtered = await run([resource], () => ({
       body: {
