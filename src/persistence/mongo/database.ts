@@ -3,6 +3,7 @@ import { IntegrationError } from '../../errors.js'
 import type { ConnectionState, TokenGuard } from '../connection-changes.js'
 import type { BackfillDocument, DurableEventType, ResourceProgress, StoredToken } from '../store.js'
 import { unavailable } from '../unavailable.js'
+import type { MongoStoreOptions } from './mongo-options.js'
 import { INDEXES, SCHEMA_VERSION } from './schema.js'
 
 /** A pending delivery, kept in the document whose change it reports. */
@@ -116,18 +117,6 @@ export interface Collections {
   backfills: mongo.Collection<BackfillRow>
   records: mongo.Collection<RecordRow>
   meta: mongo.Collection<MetaRow>
-}
-
-export type MongoStoreOptions =
-  /** Names the database: `mongodb://host/app`. Its parameters go before our defaults (5 s to connect, 20 s for an answer). */
-  | { url: string }
-  /** The host's mongoose connection, such as `mongoose.connection`: left open by `close()`. */
-  | { connection: HostConnection }
-
-/** What tells a mongoose connection, said without mongoose's own types: it is optional. */
-export interface HostConnection {
-  readonly readyState: number
-  asPromise(): Promise<unknown>
 }
 
 const CONNECT_TIMEOUT_MS = 5_000
