@@ -14,18 +14,15 @@ describe('the facts check', () => {
   } else {
     const sheets = readSheets(folder)
 
-    it('finds a sheet for every provider of the catalogue', () => {
-      expect(Object.keys(catalogue).filter((id) => !sheets.has(id))).toEqual([])
-      const open = [...sheets.keys()].filter((id) => !(id in catalogue))
-      if (open.length > 0)
-        console.info(`facts check: ${open.length} sheets without a definition yet: ${open.join(', ')}`)
+    it('finds a definition for every sheet; a provider without a sheet is not compared', () => {
+      expect([...sheets.keys()].filter((id) => !(id in catalogue))).toEqual([])
+      const alone = Object.keys(catalogue).filter((id) => !sheets.has(id))
+      if (alone.length > 0) console.info(`facts check: no sheet for ${alone.join(', ')}`)
     })
 
     it.each(
-      Object.keys(catalogue),
-    )('finds %s as its sheet says, but for the deviations that give a reason', async (id) => {
-      const sheet = sheets.get(id)
-      if (!sheet) throw new Error(`no sheet for ${id}`)
+      [...sheets].filter(([id]) => id in catalogue),
+    )('finds %s as its sheet says, but for the deviations that give a reason', async (id, sheet) => {
       expect(await checkFacts(catalogue[id] as ProviderDefinition, sheet)).toEqual({ unexplained: [], stale: [] })
     })
   }
