@@ -1,5 +1,5 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type Resource } from './define-provider.js'
+import { defineProvider, type Resource, STANDARD_TOKEN } from './define-provider.js'
 import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pickString } from './template.js'
@@ -124,15 +124,7 @@ export const airtable = defineProvider({
     refreshToken: 'rotating',
     accessTokenSeconds: 3600,
     refreshIdleSeconds: 5_184_000,
-    tokens: {
-      default: {
-        accessToken: 'access_token',
-        refreshToken: 'refresh_token',
-        expiresIn: 'expires_in',
-        refreshExpiresIn: 'refresh_expires_in',
-        scope: 'scope',
-      },
-    },
+    tokens: { default: { ...STANDARD_TOKEN, refreshExpiresIn: 'refresh_expires_in' } },
   },
   identity: {
     request: get('meta/whoami'),

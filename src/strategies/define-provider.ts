@@ -71,9 +71,14 @@ export interface TokenPaths {
   scope?: OneOrMore<Path>
 }
 
-const STANDARD_TOKENS: Readonly<Record<string, TokenPaths>> = {
-  default: { accessToken: 'access_token', refreshToken: 'refresh_token', expiresIn: 'expires_in', scope: 'scope' },
-}
+/** The names of RFC 6749 §5.1. */
+export const STANDARD_TOKEN = {
+  accessToken: 'access_token',
+  refreshToken: 'refresh_token',
+  expiresIn: 'expires_in',
+  scope: 'scope',
+} as const satisfies TokenPaths
+const STANDARD_TOKENS = { default: STANDARD_TOKEN }
 
 /** Where the tokens of an answer stand, by name. */
 export function tokenPaths({ tokens = STANDARD_TOKENS }: Pick<OAuth2, 'tokens'>): Readonly<Record<string, TokenPaths>> {

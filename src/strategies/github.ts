@@ -1,5 +1,5 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
+import { defineProvider, type RequestTemplate, type Resource, STANDARD_TOKEN } from './define-provider.js'
 import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
@@ -166,15 +166,7 @@ export const github = defineProvider({
       },
     ],
     refreshToken: 'rotating',
-    tokens: {
-      default: {
-        accessToken: 'access_token',
-        refreshToken: 'refresh_token',
-        expiresIn: 'expires_in',
-        refreshExpiresIn: 'refresh_token_expires_in',
-        scope: 'scope',
-      },
-    },
+    tokens: { default: { ...STANDARD_TOKEN, refreshExpiresIn: 'refresh_token_expires_in' } },
     errors: tokenErrors,
     revocation: {
       method: 'DELETE',

@@ -1,5 +1,5 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import type { Identity, OAuth2, Scope } from './define-provider.js'
+import { type Identity, type OAuth2, type Scope, STANDARD_TOKEN } from './define-provider.js'
 import { pick } from './template.js'
 
 /** All Google products share one OAuth client, one callback path and the variables `GOOGLE_*`. */
@@ -34,13 +34,10 @@ export function googleOAuth(scopes: readonly Scope[]) {
     refreshIdleSeconds: 15_552_000,
     tokens: {
       default: {
-        accessToken: 'access_token',
-        refreshToken: 'refresh_token',
-        expiresIn: 'expires_in',
+        // Consent is granular: what was unticked is missing in the scope.
+        ...STANDARD_TOKEN,
         // Only there when the user granted access for a limited time.
         refreshExpiresIn: 'refresh_token_expires_in',
-        // Consent is granular: what was unticked is missing here.
-        scope: 'scope',
       },
     },
     // Not documented as a contract, but seen: checked when it is there.

@@ -1,5 +1,5 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type Resource } from './define-provider.js'
+import { defineProvider, type Resource, STANDARD_TOKEN } from './define-provider.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
 
@@ -108,14 +108,7 @@ export const hubspot = defineProvider({
     // The same value has come back for years; whatever comes back is stored.
     refreshToken: 'static',
     accessTokenSeconds: 1800,
-    tokens: {
-      default: {
-        accessToken: 'access_token',
-        refreshToken: 'refresh_token',
-        expiresIn: 'expires_in',
-        scope: ['scopes', 'scope'],
-      },
-    },
+    tokens: { default: { ...STANDARD_TOKEN, scope: ['scopes', 'scope'] } },
     params: { hub_id: 'hub_id', user_id: 'user_id' },
     errors: tokenErrors,
     revocation: {

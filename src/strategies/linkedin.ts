@@ -1,6 +1,12 @@
 import { createHash } from 'node:crypto'
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type Pagination, type RequestTemplate, type Resource } from './define-provider.js'
+import {
+  defineProvider,
+  type Pagination,
+  type RequestTemplate,
+  type Resource,
+  STANDARD_TOKEN,
+} from './define-provider.js'
 import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
@@ -270,12 +276,9 @@ export const linkedin = defineProvider({
     accessTokenSeconds: 5_184_000,
     tokens: {
       default: {
-        accessToken: 'access_token',
-        refreshToken: 'refresh_token',
-        expiresIn: 'expires_in',
+        ...STANDARD_TOKEN,
         // Counted from the first consent; a refresh does not prolong it.
         refreshExpiresIn: 'refresh_token_expires_in',
-        scope: 'scope',
       },
     },
     errors: tokenErrors,

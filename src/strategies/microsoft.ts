@@ -1,8 +1,9 @@
 import type { FaultKind } from '../errors.js'
+import { jwtClaims } from '../jwt.js'
 import type { ErrorRules } from '../provider-http/errors.js'
 import type { ConnectionParam, Identity, IdentityContext, OAuth2, Scope } from './define-provider.js'
 import { getFrom } from './requests.js'
-import { pick } from './template.js'
+import { pick, pickString } from './template.js'
 
 /** All Microsoft products share one app registration, one callback path and the variables `MICROSOFT_*`. */
 export const microsoftClient = { id: 'microsoft', env: 'MICROSOFT' } as const
@@ -89,13 +90,8 @@ export function microsoftOAuth(scopes: readonly Scope[]) {
 
 /** The home tenant, for links to its administrator's consent page. The token stands in an answer that came from Microsoft itself. */
 export async function microsoftHomeTenant({ token }: IdentityContext): Promise<Record<string, string>> {
-  const [, claims = ''] = String(pick(token, 'id_token') ?? '').split('.')
-  try {
-    const tenant = pick(JSON.parse(Buffer.from(claims, 'base64url').toString()), 'tid')
-    return typeof tenant === 'string' && /^[0-9a-f-]{36}$/i.test(tenant) ? { home_tenant_id: tenant } : {}
-  } catch {
-    return {}
-  }
+  const tenant = pickString(jwtClaims(pickString(token, 'id_token')), 'tid') ?? ''
+  return /^[0-9a-f-]{36}$/i.test(tenant) ? { home_tenant_id: tenant } : {}
 }
 
 export const microsoftIdentity: Identity = {

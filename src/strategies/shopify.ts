@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { IntegrationError } from '../errors.js'
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type Resource } from './define-provider.js'
+import { defineProvider, type Resource, STANDARD_TOKEN } from './define-provider.js'
 import { graphqlAt } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
@@ -242,15 +242,7 @@ export const shopify = defineProvider({
     // No length is told: it holds until the new pair is used, which a lost answer never was. An hour is well inside.
     refreshReplaySeconds: 3600,
     refreshIdleSeconds: 7_776_000,
-    tokens: {
-      default: {
-        accessToken: 'access_token',
-        refreshToken: 'refresh_token',
-        expiresIn: 'expires_in',
-        refreshExpiresIn: 'refresh_token_expires_in',
-        scope: 'scope',
-      },
-    },
+    tokens: { default: { ...STANDARD_TOKEN, refreshExpiresIn: 'refresh_token_expires_in' } },
     errors: tokenErrors,
   },
   verifyCallback: ({ query, clientSecret, params, now }) => verifyShopifyQuery(query, clientSecret, params.shop, now),

@@ -1,3 +1,4 @@
+import { jwtClaims } from '../jwt.js'
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type RequestTemplate, type Resource } from './define-provider.js'
 import { strategyClass } from './strategy.js'
@@ -18,15 +19,6 @@ const errors: ErrorRules = {
 const CONNECTIONS = { method: 'GET', url: 'https://api.xero.com/connections' } as const satisfies RequestTemplate
 // UUIDs. The ids of the provider lab are shorter.
 const uuid = /^[0-9a-fA-F][0-9a-fA-F-]{7,35}$/
-
-/** The claims of a token that came straight from Xero, so that nothing needs checking; none when it is no JWT. */
-function claimsOf(token: string | undefined): unknown {
-  try {
-    return JSON.parse(Buffer.from(token?.split('.')[1] ?? '', 'base64url').toString())
-  } catch {
-    return undefined
-  }
-}
 
 /**
  * Changes since the start of the window, newest first: pages go by number, and what is edited meanwhile moves to the front and pushes others
@@ -162,9 +154,9 @@ export const xero = defineProvider({
       const listed: unknown[] = Array.isArray(body) ? body : [pick(body, '0')]
       const one = listed.find((item) => pick(item, 'tenantId') === params.tenantId) ?? listed[0]
       const id = params.tenantId ?? pickString(one, 'tenantId')
-      const claims = claimsOf(pickString(token, 'id_token'))
+      const claims = jwtClaims(pickString(token, 'id_token'))
       const person =
-        pickString(claims, 'xero_userid') ?? pickString(claimsOf(pickString(token, 'access_token')), 'xero_userid')
+        pickString(claims, 'xero_userid') ?? pickString(jwtClaims(pickString(token, 'access_token')), 'xero_userid')
       const email = pickString(claims, 'email')
       return {
         id,

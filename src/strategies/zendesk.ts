@@ -1,5 +1,5 @@
 import type { ErrorRules } from '../provider-http/errors.js'
-import { defineProvider, type Pagination, type Resource } from './define-provider.js'
+import { defineProvider, type Pagination, type Resource, STANDARD_TOKEN } from './define-provider.js'
 import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
@@ -180,15 +180,7 @@ export const zendesk = defineProvider({
     refreshToken: 'rotating',
     // No accessTokenSeconds: an answer that does not tell means a token without an end.
     refreshIdleSeconds: 2_592_000,
-    tokens: {
-      default: {
-        accessToken: 'access_token',
-        refreshToken: 'refresh_token',
-        expiresIn: 'expires_in',
-        refreshExpiresIn: 'refresh_token_expires_in',
-        scope: 'scope',
-      },
-    },
+    tokens: { default: { ...STANDARD_TOKEN, refreshExpiresIn: 'refresh_token_expires_in' } },
     errors: { code, classify: isGone },
     revocation: {
       method: 'DELETE',

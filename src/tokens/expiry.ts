@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { jwtClaims } from '../jwt.js'
 
 /** Never hand out a token so close to its end that it dies on the way, and never refresh a young one: a tenth of its life, within these. */
 const LONGEST_MARGIN_MS = 300_000
@@ -20,13 +21,6 @@ export function share(text: string): number {
 
 /** `exp` of a JSON Web Token in milliseconds; `undefined` for anything else. Only read, never trusted: it decides when to ask again. */
 export function jwtExpiry(token: string): number | undefined {
-  const parts = token.split('.')
-  if (parts.length !== 3 || !parts[1] || parts[1].length > 16_384) return undefined
-  try {
-    const claims: unknown = JSON.parse(Buffer.from(parts[1], 'base64url').toString())
-    const exp = (claims as { exp?: unknown } | null)?.exp
-    return typeof exp === 'number' && exp > 0 && exp < 1e11 ? exp * 1000 : undefined
-  } catch {
-    return undefined
-  }
+  const exp = (jwtClaims(token) as { exp?: unknown } | null | undefined)?.exp
+  return typeof exp === 'number' && exp > 0 && exp < 1e11 ? exp * 1000 : undefined
 }
