@@ -36,6 +36,7 @@ export async function postCallback(visit: Visit): Promise<void> {
 async function complete(visit: Visit, identity: Identity, input: Readonly<Record<string, string>>): Promise<void> {
   const { kit, req } = visit
   const { transaction, data } = await claimTransaction(visit, input.state, visit.segments[0] as string, identity)
+  if (data.open) throw new IntegrationError('AUTH_STATE_UNKNOWN', 'this attempt waits for a choice, not for a callback')
   const entry = requireEntry(kit, transaction.provider)
   const { definition } = entry
   visit.connecting = definition.id

@@ -30,7 +30,13 @@ export async function askForChoice(
   const { provider, client, tenantId, userId, mode, returnTo, expectedConnectionId } = transaction
   const options = { provider, client, identity: { tenantId, userId }, mode, returnTo, expectedConnectionId }
   const state = newState()
-  await startStore(visit, options).save(visit.req, state, { params: {}, open })
+  try {
+    await startStore(visit, options).save(visit.req, state, { params: {}, open })
+  } catch (error) {
+    // Nobody could choose any more: what was granted is given back where possible.
+    await kit.tokens.revokeGrant(provider, open.grant)
+    throw error
+  }
   res.set('cache-control', 'no-store')
   if (wantsPage) return redirect(res, 303, `${kit.path}/${client}/choose?${new URLSearchParams({ state })}`)
   res.json({ state, choices: open.choices.map(({ id, name }) => ({ id, name })) })

@@ -3,7 +3,7 @@ import { callProvider } from './call.js'
 import type { Call, ProviderDefinition } from './define-provider.js'
 import type { FlowContext } from './flow.js'
 import type { ConnectedAccount, Grant } from './grant.js'
-import { identify, pickParams } from './identify.js'
+import { clean, identify, pickParams } from './identify.js'
 import { pick, pickString } from './template.js'
 
 /** One of the accounts that a grant reaches. */
@@ -81,7 +81,7 @@ async function listChoices({ http, definition, client }: FlowContext, grant: Gra
     const id = pickString(item, choices.id)
     if (id === undefined || !(choices.itemFilter?.(item, token) ?? true)) continue
     const params = { [choices.param]: id, ...pickParams(item, choices.params) }
-    found.set(id, { id, name: pickString(item, choices.name) ?? id, params })
+    found.set(id, { id, name: clean(pickString(item, choices.name) ?? id), params })
   }
   return [...found.values()].slice(0, MAX_CHOICES)
 }

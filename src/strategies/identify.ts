@@ -48,7 +48,12 @@ export async function identify(
     ...(definition.auth.kind === 'api_key' && { keyHint: keyHint(credential.accessToken) }),
   })
 
-  if (definition.afterToken) Object.assign(grant.params, await definition.afterToken(context(undefined)))
+  // A request may go where they say: what a provider named is held to its pattern before one leaves.
+  checkParams(definition, grant.params)
+  if (definition.afterToken) {
+    Object.assign(grant.params, await definition.afterToken(context(undefined)))
+    checkParams(definition, grant.params)
+  }
   const body = identity.request && (await call(identity.request))
   const read = (path: OneOrMore<Path> | undefined): string | undefined => {
     for (const one of path === undefined ? [] : typeof path === 'string' ? [path] : path) {
@@ -125,7 +130,8 @@ export function pickParams(body: unknown, paths: Readonly<Record<string, Path>> 
   return found
 }
 
-function clean(text: string): string {
+/** What a provider calls something, fit for a page and a log line. */
+export function clean(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: what must not reach a page or a log line
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g, ' ').slice(0, 200)
 }

@@ -1,3 +1,5 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { defineProvider } from '../../src/strategies/index.js'
 import { ben, type Host, startHost } from '../support/host-app.js'
@@ -104,11 +106,67 @@ describe('a grant that reaches several accounts', () => {
     expect(done.body.connection).toMatchObject({ provider: 'atlas', account: { id: 'site-north', name: 'North' } })
   })
 
+  it('takes no code in the name of an attempt that waits for a choice', async () => {
+    const browser = host.browser()
+    const { body } = await browser.connect('atlas')
+    const callback = new URL(await browser.consent(await browser.start('atlas')), 'https://app.example')
+    callback.searchParams.set('state', body.state)
+    const answer = await browser.get(callback.pathname + callback.search, { accept: 'application/json' })
+    expect([answer.status, answer.body.code]).toEqual([400, 'AUTH_STATE_UNKNOWN'])
+  })
+
   it('needs no question when it repairs a connection', async () => {
     const known = (await connections()).find(({ account }) => account.id === 'site-south')
     const browser = host.browser()
     const start = await browser.start('atlas', { reconnect: known?.id ?? '' })
     const done = await browser.get(await browser.consent(start), { accept: 'application/json' })
     expect(done.body.connection).toMatchObject({ id: known?.id, account: { id: 'site-south' } })
+  })
+})
+
+describe('a grant that nobody can be asked about', () => {
+  it('is given back', async () => {
+    let whileListing = async () => {}
+    const revoked: string[] = []
+    const api = createServer(async (req, res) => {
+      const chunks: Buffer[] = []
+      for await (const chunk of req) chunks.push(chunk as Buffer)
+      if (req.url === '/revoke') revoked.push(Buffer.concat(chunks).toString())
+      else await whileListing()
+      const sites = [
+        { id: 'site-a', title: 'A' },
+        { id: 'site-b', title: 'B' },
+      ]
+      res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ sites }))
+    })
+    await new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve))
+    const atoll = defineProvider({
+      ...atlas,
+      id: 'atoll',
+      name: 'Atoll',
+      auth: {
+        ...atlas.auth,
+        revocation: {
+          method: 'POST',
+          url: 'https://api.atlas.example/revoke',
+          form: { token: '{token}' },
+          auth: 'none',
+        },
+      },
+    })
+    const url = `http://127.0.0.1:${(api.address() as AddressInfo).port}`
+    const own = await startHost(
+      async (lab) => ({ origins: { ...lab.origins, 'https://api.atlas.example': url } }),
+      undefined,
+      [atoll],
+    )
+    const browser = own.browser()
+    whileListing = async () => {
+      for (let open = 0; open < 20; open++) await browser.start('atoll')
+    }
+    expect((await browser.connect('atoll')).body.code).toBe('REQUEST_LIMIT')
+    expect(revoked).toEqual([expect.stringMatching(/^token=.+/)])
+    await own.close()
+    api.close()
   })
 })
