@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { backoff } from './backoff.js'
 import { type Connection, toConnection } from './connection.js'
 import { IntegrationError } from './errors.js'
@@ -10,6 +9,7 @@ import type {
   ParkedDelivery,
   Store,
 } from './persistence/store.js'
+import { newId } from './random.js'
 import type { Backfill } from './sync/receipt.js'
 
 /** What can be listened to. All but `backfill.progress` are durable: delivered at least once, also after a restart. */
@@ -129,7 +129,7 @@ interface Entry {
 export function createEvents(options: EventsOptions): Events {
   const { store, now = Date.now, pollMs = 1_000, leaseMs = 30_000 } = options
   const { concurrency = 16, maxAttempts = 10, retryMs = 1_000 } = options
-  const owner = randomUUID()
+  const owner = newId()
   const subscribers = new Set<(event: LiveEvent) => void>()
   const running = new Map<string, Promise<void>>()
   const busy = new Map<string, number>()
@@ -318,7 +318,7 @@ export function createEvents(options: EventsOptions): Events {
     if (called.length === 0) return
     entries = entries.filter((entry) => !(entry.once && called.includes(entry)))
     const full: IntegrationEvent = {
-      id: randomUUID(),
+      id: newId(),
       type: event.type,
       occurredAt: new Date(now()).toISOString(),
       connection: event.connection,

@@ -1,9 +1,9 @@
-import { randomUUID } from 'node:crypto'
 import { toConnection } from '../connection.js'
 import { IntegrationError } from '../errors.js'
 import { telemetry } from '../observability.js'
 import type { ConnectionDocument, Transaction } from '../persistence/store.js'
 import type { CatalogueEntry } from '../provider-settings.js'
+import { newId } from '../random.js'
 import type { ConnectedAccount } from '../strategies/grant.js'
 import { grantOf } from '../strategies/identify.js'
 import { sealCredential } from '../tokens/credential.js'
@@ -66,7 +66,7 @@ async function save(
     await undo()
     throw error
   }
-  const eventId = randomUUID()
+  const eventId = newId()
   const occurredAt = kit.now()
   try {
     const expected = expectedId === null ? undefined : await kit.store.getConnection(identity.tenantId, expectedId)
@@ -77,7 +77,7 @@ async function save(
     if (expected && expected.accountKey !== account.key && !kit.allowOtherAccountOnReconnect)
       return await refuse(new AccountMismatch(definition.name, expected.account.name, account.name))
     const outcome = await kit.store.saveConnection({
-      newId: randomUUID(),
+      newId: newId(),
       tenantId: identity.tenantId,
       userId: identity.userId,
       provider: definition.id,

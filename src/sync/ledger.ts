@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import type { Connection } from '../connection.js'
 import type { Events } from '../events.js'
 import type { BackfillDocument, NewEvent, ResourceProgress, Store, StoredRecord } from '../persistence/store.js'
+import { newId } from '../random.js'
 import type { Resource } from '../strategies/define-provider.js'
 import { LeaseLost } from './failures.js'
 import { newProgress } from './progress.js'
@@ -131,7 +131,7 @@ export class Ledger {
     const now = this.lease.now()
     const status = failure ? 'failed' : 'completed'
     const event: NewEvent = {
-      id: randomUUID(),
+      id: newId(),
       type: `backfill.${status}`,
       occurredAt: now,
       backfillId: this.job.id,

@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import type { Connection } from '../connection.js'
 import type { Events } from '../events.js'
 import type { Store } from '../persistence/store.js'
+import { newId } from '../random.js'
 import type { ProviderDefinition, RequestTemplate, Resource } from '../strategies/define-provider.js'
 import { JobRun } from './job-run.js'
 import { Ledger } from './ledger.js'
@@ -69,13 +69,13 @@ export interface Runner {
 /** Runs backfills: reads page by page, writes, saves where it is, and goes on from there after any interruption (design §10). */
 export function createRunner(options: RunnerOptions): Runner {
   const { store, events, now = Date.now, leaseMs = 30_000 } = options
-  const owner = randomUUID()
+  const owner = newId()
   const closing = new AbortController()
   const running = new Set<Promise<void>>()
 
   async function work(backfillId?: string): Promise<void> {
     if (closing.signal.aborted) return
-    const event = { id: randomUUID(), type: 'backfill.started', occurredAt: now(), groups: events.groups() } as const
+    const event = { id: newId(), type: 'backfill.started', occurredAt: now(), groups: events.groups() } as const
     const claim = { owner, now: now(), leaseMs, event, ...(backfillId !== undefined && { id: backfillId }) }
     const job = await store.claimBackfill(claim)
     if (!job?.lease) return

@@ -1,10 +1,10 @@
-import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { IntegrationError } from '../errors.js'
 import { loadTelemetry, redactingLogger, type TokenLogger } from '../observability.js'
 import type { Sealer } from '../persistence/sealing.js'
 import type { ConnectionDocument, Store } from '../persistence/store.js'
 import type { DoorAnswer, ProviderHttp } from '../provider-http/client.js'
+import { newId } from '../random.js'
 import type { RequestTemplate, Resource } from '../strategies/define-provider.js'
 import type { Grant } from '../strategies/grant.js'
 import type { Scope } from '../strategies/template.js'
@@ -128,7 +128,7 @@ export function createTokens(options: TokensOptions): Tokens {
     connectPath: options.connectPath ?? ((provider) => `/integrations/${provider}/connect`),
     now,
     sleep: options.sleep ?? ((milliseconds) => delay(milliseconds)),
-    newEvent: (type) => ({ id: randomUUID(), type, occurredAt: now(), groups: options.groups() }),
+    newEvent: (type) => ({ id: newId(), type, occurredAt: now(), groups: options.groups() }),
     onEvent: options.onEvent,
     forget,
     logger: redactingLogger(options.logger),
@@ -136,7 +136,7 @@ export function createTokens(options: TokensOptions): Tokens {
     leaseMs,
   }
   const revoker = createRevoker(parts)
-  const refresher = createRefresher(parts, randomUUID(), revoker.revokeOrphan)
+  const refresher = createRefresher(parts, newId(), revoker.revokeOrphan)
   const refreshDue = createRefreshDue(parts, (token) => refresher.refresh(token, true))
   const api = createApi(parts, { document, current, replace, wasJustRefreshed })
   let timer: NodeJS.Timeout | undefined

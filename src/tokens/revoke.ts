@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import { IntegrationError } from '../errors.js'
 import { telemetry } from '../observability.js'
 import type { ConnectionDocument, PendingRevocation } from '../persistence/store.js'
+import { newId } from '../random.js'
 import type { Credential, Grant } from '../strategies/grant.js'
 import { refreshToken } from '../strategies/refresh.js'
 import { revokeToken } from '../strategies/revoke.js'
@@ -53,7 +53,7 @@ export function createRevoker(parts: TokenParts) {
   ): PendingRevocation | null {
     if (!parts.providers(document.provider)?.definition.auth.revocation) return null
     return {
-      id: randomUUID(),
+      id: newId(),
       connectionId: document.id,
       tenantId: document.tenantId,
       provider: document.provider,
@@ -94,7 +94,7 @@ export function createRevoker(parts: TokenParts) {
     const keep = async (name: string, credential: Credential) => {
       const sealed = { ...pending.sealed, [name]: sealCredential(parts.sealer, owner, name, credential) }
       const before = pending.id
-      Object.assign(pending, { sealed, id: randomUUID() })
+      Object.assign(pending, { sealed, id: newId() })
       await store.saveRevocation(pending)
       await store.finishRevocation(before)
     }

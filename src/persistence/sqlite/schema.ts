@@ -8,13 +8,15 @@
 export const MIGRATIONS: readonly string[] = [
   `
   CREATE TABLE transactions (
-    state_hash TEXT PRIMARY KEY,
+    -- In the order of writing: a state is random, and its row would lie anywhere.
+    sequence INTEGER PRIMARY KEY,
+    state_hash TEXT NOT NULL UNIQUE,
     tenant_id TEXT NOT NULL,
     user_id TEXT NOT NULL,
     expires_at INTEGER NOT NULL,
     claimed_at INTEGER,
     body TEXT NOT NULL
-  ) WITHOUT ROWID;
+  );
   CREATE INDEX transactions_open ON transactions (tenant_id, user_id, expires_at) WHERE claimed_at IS NULL;
   CREATE INDEX transactions_end ON transactions (expires_at);
 
