@@ -1,6 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type Resource } from './define-provider.js'
-import { graphqlAt } from './requests.js'
+import { connectionPages, failedUnlessPart, graphqlAt } from './graphql.js'
 import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
 
@@ -9,11 +9,6 @@ const errorsIn = (body: unknown): unknown[] => {
   return Array.isArray(list) ? list : []
 }
 const codeOf = (error: unknown) => pick(error, ['extensions.code', 'extensions.type'])
-/** Refused below a whole list (`['issues', 'nodes', 0, 'project']`), not the list itself (`['issues']`). */
-const isHiddenField = (error: unknown) => {
-  const path = pick(error, 'path')
-  return /^(forbidden|feature.not.accessible)$/i.test(String(codeOf(error))) && Array.isArray(path) && path.length > 1
-}
 
 /** Which of the three budgets ran out, and when it is full again, in milliseconds since 1970. */
 const BUDGETS = ['requests', 'complexity', 'endpoint-requests'].map((name) => `x-ratelimit-${name}`)
@@ -38,11 +33,10 @@ const errors: ErrorRules = {
     'network error': 'unavailable',
     'lock timeout': 'unavailable',
   },
-  // Errors come with status 200, 400 and 500 alike, and data beside them. A field that is hidden is null; the rest is whole.
-  failed: (body) => {
-    const list = errorsIn(body)
-    return list.length > 0 && (!list.every((error) => isHiddenField(error)) || pick(body, 'data') === undefined)
-  },
+  // Errors come with status 200, 400 and 500 alike.
+  failed: failedUnlessPart(
+    (path, error) => path.length > 1 && /^(forbidden|feature.not.accessible)$/i.test(String(codeOf(error))),
+  ),
   classify: ({ status, body }) => {
     const list = errorsIn(body)
     if (status === 429 || list.some((error) => /^ratelimited$/i.test(String(codeOf(error))))) return 'rate_limited'
@@ -74,13 +68,7 @@ function list(name: string, field: string, fields: string, limits?: string): Res
       // 50 issues with these fields cost about 1,100 of the 10,000 points that one query may cost.
       { since: '{since.iso8601}', first: 50 },
     ),
-    pagination: {
-      style: 'cursor',
-      at: 'json',
-      param: 'variables.after',
-      next: `data.${field}.pageInfo.endCursor`,
-      more: `data.${field}.pageInfo.hasNextPage`,
-    },
+    pagination: connectionPages(field),
     items: `data.${field}.nodes`,
     id: 'id',
     timestamp: { path: 'updatedAt', format: 'iso8601' },

@@ -1,7 +1,7 @@
 import type { FaultKind } from '../errors.js'
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type Resource } from './define-provider.js'
-import { graphqlAt } from './requests.js'
+import { failedUnlessPart, graphqlAt } from './graphql.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
 
@@ -29,24 +29,19 @@ const codes: Readonly<Record<string, FaultKind>> = {
 const CODE = ['errors.0.extensions.code', 'error_code', 'error']
 
 /** About a field of one item, whose place in its list stands in the path: the rest of the page is whole. */
-function isBelowItem(error: unknown): boolean {
-  const path = pick(error, 'path')
-  if (!Array.isArray(path)) return false
+function isBelowItem(path: readonly unknown[]): boolean {
   const inBoard = path[0] === 'boards' && typeof path[1] === 'number' ? path.slice(2) : path
   const place = inBoard.findIndex((part) => typeof part === 'number')
   return place >= 0 && place < inBoard.length - 1
 }
 
+const failedAsGraphql = failedUnlessPart(isBelowItem)
+
 const errors: ErrorRules = {
   code: CODE,
   codes,
   // Errors of the application come with status 200, beside what could be read.
-  failed: (body) => {
-    if (pick(body, ['error_code', 'error_message']) !== undefined) return true
-    const list = pick(body, 'errors')
-    if (list === undefined) return false
-    return !Array.isArray(list) || !list.every(isBelowItem) || pick(body, 'data') === undefined
-  },
+  failed: (body) => pick(body, ['error_code', 'error_message']) !== undefined || failedAsGraphql(body),
   // The status that counts stands in the body. 423: the board is locked while something else changes it.
   classify: ({ status, body }) => {
     if (Object.hasOwn(codes, pickString(body, CODE) ?? '')) return undefined

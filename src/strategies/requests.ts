@@ -1,4 +1,4 @@
-import type { JsonTemplate, RequestTemplate } from './define-provider.js'
+import type { RequestTemplate } from './define-provider.js'
 
 type Query = RequestTemplate['query']
 
@@ -8,14 +8,5 @@ export function getFrom(base: string, always?: Query) {
     method: 'GET',
     url: `${base}/${path}`,
     query: { ...always, ...query },
-  })
-}
-
-/** Makes the requests of a GraphQL API. */
-export function graphqlAt(url: string) {
-  return (query: string, variables?: JsonTemplate): RequestTemplate => ({
-    method: 'POST',
-    url,
-    json: variables === undefined ? { query } : { query, variables },
   })
 }

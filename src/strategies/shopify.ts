@@ -2,7 +2,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto'
 import { IntegrationError } from '../errors.js'
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type Resource, STANDARD_TOKEN } from './define-provider.js'
-import { graphqlAt } from './requests.js'
+import { connectionPages, failedUnlessPart, graphqlAt } from './graphql.js'
 import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
 
@@ -54,11 +54,6 @@ export function verifyShopifyQuery(
 }
 
 const codeOf = (error: unknown) => pick(error, 'extensions.code')
-/** Refused below a whole list (`['orders', 'nodes', 0, 'customer']`), not the list itself (`['customers']`). */
-const isHiddenField = (error: unknown) => {
-  const path = pick(error, 'path')
-  return codeOf(error) === 'ACCESS_DENIED' && Array.isArray(path) && path.length > 1
-}
 
 const errors: ErrorRules = {
   code: ['errors.0.extensions.code', 'error'],
@@ -69,13 +64,8 @@ const errors: ErrorRules = {
     INTERNAL_SERVER_ERROR: 'unavailable',
     SHOP_INACTIVE: 'account_gone',
   },
-  // GraphQL errors come with status 200. A field of an item that this app may not see (the customer of an order, without access to
-  // protected customer data) is null and named in `errors`; the rest of the page is whole.
-  failed: (body) => {
-    const list = pick(body, 'errors')
-    if (list === undefined || list === null) return false
-    return !Array.isArray(list) || !list.every((error) => isHiddenField(error)) || pick(body, 'data') == null
-  },
+  // What this app may not see of an item: the customer of an order, without access to protected customer data.
+  failed: failedUnlessPart((path, error) => path.length > 1 && codeOf(error) === 'ACCESS_DENIED'),
   classify: ({ status, body }) => {
     const list = pick(body, 'errors')
     if (Array.isArray(list) && list.some((error) => codeOf(error) === 'THROTTLED')) return 'rate_limited'
@@ -121,13 +111,7 @@ function connection({ name, sortKey, first, fields }: Connection, more: Partial<
       `query ${operation}($first: Int!, $after: String, $query: String) { ${name}(first: $first, after: $after, query: $query, sortKey: ${sortKey}) { nodes { ${fields} } pageInfo { hasNextPage endCursor } } }`,
       { first, query: `${filterField}:>='{since.iso8601}'` },
     ),
-    pagination: {
-      style: 'cursor',
-      at: 'json',
-      param: 'variables.after',
-      next: `data.${name}.pageInfo.endCursor`,
-      more: `data.${name}.pageInfo.hasNextPage`,
-    },
+    pagination: connectionPages(name),
     items: `data.${name}.nodes`,
     id: 'id',
     timestamp: { path: sortKey === 'UPDATED_AT' ? 'updatedAt' : 'createdAt', format: 'iso8601' },
