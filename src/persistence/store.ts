@@ -247,11 +247,14 @@ export interface Store {
     },
     event: NewEvent | null,
   ): Promise<ConnectionDocument | undefined>
-  /** Ends a connection: tokens removed, status `disconnected`, grant key freed, event pending, queued backfills cancelled (status `failed`), all in one step where the store can and in a safe order where not. A revocation to retry later is kept sealed. */
+  /**
+   * Ends a connection: tokens removed, status `disconnected`, grant key freed, event pending, queued backfills cancelled (status `failed`), all in one step where the store can and in a safe order where not. A revocation to retry later is kept sealed.
+   * `deleteRecords`: notes that its records are to go, so that they do even if nobody comes to call `deleteRecords()`.
+   */
   disconnect(
     id: string,
     generation: number,
-    input: { now: number; event: NewEvent; pendingRevocation: PendingRevocation | null },
+    input: { now: number; event: NewEvent; pendingRevocation: PendingRevocation | null; deleteRecords?: boolean },
   ): Promise<ConnectionDocument | undefined>
   /** How many other live connections hold the grant of this account (`grantKey`), in any tenant. */
   countGrantHolders(grantKey: string, exceptId: string): Promise<number>
@@ -404,9 +407,13 @@ export interface Store {
   }): Promise<Page<StoredRecord>>
   /** One record by its key; the runner reads the parent of a parent with it. */
   getRecord(connectionId: string, resource: string, id: string): Promise<StoredRecord | undefined>
+  /** All records of a connection that has ended. Does nothing where it was connected again meanwhile. */
   deleteRecords(connectionId: string): Promise<void>
 
-  /** Removes what has served its time: transactions an hour past their end, finished deliveries. Called now and then by one caller. */
+  /**
+   * Removes what has served its time: transactions an hour past their end, finished deliveries, and what an interrupted deletion of
+   * records left behind. Called now and then by one caller.
+   */
   prune(now: number): Promise<void>
 }
 

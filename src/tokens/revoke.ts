@@ -33,7 +33,8 @@ export function createRevoker(parts: TokenParts) {
         return
       }
       const pending = pendingRevocation(document, document.tokens)
-      const input = { now: now(), event: parts.newEvent('disconnected'), pendingRevocation: pending }
+      const event = parts.newEvent('disconnected')
+      const input = { now: now(), event, pendingRevocation: pending, deleteRecords: records === 'delete' }
       const ended = await store.disconnect(connectionId, document.generation, input)
       parts.forget(connectionId)
       // Connected again between our look and our write: look again.

@@ -75,6 +75,27 @@ describe('the mongo store', () => {
     }
   })
 
+  it('finds records that a killed process left behind after they had been deleted, for a day', async () => {
+    const { id } = await connected(store)
+    await store.disconnect(id, 1, {
+      now: NOW,
+      event: event('disconnected'),
+      pendingRevocation: null,
+      deleteRecords: true,
+    })
+    const leave = () => collection('atom_records').insertOne({ _id: 'late', connectionId: id })
+    const left = () => collection('atom_records').countDocuments()
+    const day = 24 * 3_600_000
+    for (const after of [day / 2, day]) {
+      await leave()
+      await store.prune(NOW + after)
+      expect(await left()).toBe(0)
+    }
+    await leave()
+    await store.prune(NOW + 2 * day)
+    expect(await left()).toBe(1)
+  })
+
   it('keeps a connection, its sealed token and its pending event in one document', async () => {
     const { id } = await connected(store, { groups: ['crm'] })
     expect(await collection('atom_connections').findOne({ _id: id })).toMatchObject({

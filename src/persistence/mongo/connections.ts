@@ -27,6 +27,7 @@ import {
 } from './database.js'
 import { claimGrant, releaseGrant } from './grants.js'
 import { outboxEntries } from './outbox.js'
+import { unwanted } from './records.js'
 import { toRevocationEntry } from './revocations.js'
 import { ACCOUNT_INDEX } from './schema.js'
 
@@ -56,6 +57,7 @@ export function connectionMethods(db: MongoDatabase): Methods {
     decide: (state: ConnectionState) => ConnectionState | undefined,
     revocation?: RevocationEntry,
     alsoEvent: NewEvent | null = null,
+    also: Partial<ConnectionRow> = {},
   ): Promise<{ before: ConnectionState; next: ConnectionState } | undefined> {
     return db.use(async (collections) => {
       const entries = [...(await outboxEntries(collections, event)), ...(await outboxEntries(collections, alsoEvent))]
@@ -67,7 +69,7 @@ export function connectionMethods(db: MongoDatabase): Methods {
         const { modifiedCount } = await collections.connections.updateOne(
           { _id: row._id, revision: row.revision },
           {
-            $set: toRow(next),
+            $set: { ...toRow(next), ...also },
             $inc: { revision: 1 },
             // An empty $push is refused by MongoDB 4.4.
             ...((entries.length > 0 || revocation) && {
@@ -146,12 +148,14 @@ export function connectionMethods(db: MongoDatabase): Methods {
       return changed && toDocument(changed.next)
     },
 
-    async disconnect(id, generation, { now, event, pendingRevocation }) {
+    async disconnect(id, generation, { now, event, pendingRevocation, deleteRecords }) {
       const changed = await change(
         id,
         event,
         (state) => disconnected(state, generation, now),
         pendingRevocation ? toRevocationEntry(pendingRevocation) : undefined,
+        null,
+        deleteRecords ? unwanted(now) : {},
       )
       if (!changed) return undefined
       // After the connection: a worker that still takes one of these finds it disconnected, and ends.
@@ -216,7 +220,7 @@ async function write(
       { _id: row._id, revision: row.revision },
       {
         $set: toRow(state),
-        $unset: { recordsDeletedAt: '' },
+        $unset: { recordsDeletedAt: '', recordsSweptUntil: '' },
         $inc: { revision: 1 },
         $push: { outbox: { $each: entries } },
       },

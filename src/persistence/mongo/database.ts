@@ -53,6 +53,8 @@ export interface ConnectionRow extends State {
   revocations: RevocationEntry[]
   /** Set before the records are deleted: a worker that was writing a page then deletes it again. */
   recordsDeletedAt?: number
+  /** Until then, records are looked for again: who deletes them, or still wrote some, may have been killed. */
+  recordsSweptUntil?: number
 }
 
 /** Kept in the connection that it revokes, so that `disconnect` is one write; alone, in a collection of their own. */

@@ -4,7 +4,7 @@ import { connectionMethods } from './connections.js'
 import { MongoDatabase } from './database.js'
 import type { HostConnection, MongoStoreOptions } from './mongo-options.js'
 import { outboxMethods } from './outbox.js'
-import { recordMethods } from './records.js'
+import { recordMethods, removeUnwanted } from './records.js'
 import { revocationMethods } from './revocations.js'
 import { transactionMethods } from './transactions.js'
 
@@ -33,10 +33,12 @@ export function createMongoStore(options: MongoStoreOptions): Store {
     ...backfillMethods(db),
     ...recordMethods(db),
     async prune(now) {
-      await db.use(async ({ transactions, attempts, groups }) => {
+      await db.use(async (collections) => {
+        const { transactions, attempts, groups } = collections
         await transactions.deleteMany({ expiresAt: { $lt: now - TRANSACTION_KEPT_MS } })
         await attempts.deleteMany({ lastExpiresAt: { $lt: now } })
         await groups.deleteMany({ seenAt: { $lt: now - GROUP_LIFE_MS } })
+        await removeUnwanted(collections, now)
       })
     },
   }

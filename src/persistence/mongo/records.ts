@@ -3,7 +3,7 @@ import { fromCursor, toCursor } from '../cursor.js'
 import { fromKeyText, toKeyText } from '../key-text.js'
 import type { Store, StoredRecord } from '../store.js'
 import { tenantFilter } from './connections.js'
-import { type Collections, type MongoDatabase, orAgain, type RecordRow } from './database.js'
+import { type Collections, type ConnectionRow, type MongoDatabase, orAgain, type RecordRow } from './database.js'
 
 type Methods = Pick<Store, 'listRecords' | 'getRecord' | 'deleteRecords'>
 
@@ -33,6 +33,26 @@ export async function writeRecords(
     writes.push({ deleteOne: { filter: { _id: recordKey(connectionId, resource, id) } } })
   // In order: of two records with one id in a page the last one counts.
   if (writes.length > 0) await orAgain(() => collection.bulkWrite(writes, { ordered: true }))
+}
+
+/** A page that is written still when its connection ends is longer done by then, or its process is gone. */
+const SWEPT_MS = 24 * 3_600_000
+
+/** Written with the end of the connection: its records go from then on, whatever happens to this process. */
+export function unwanted(now: number): Required<Pick<ConnectionRow, 'recordsDeletedAt' | 'recordsSweptUntil'>> {
+  return { recordsDeletedAt: now, recordsSweptUntil: now + SWEPT_MS }
+}
+
+/** What is unwanted of all connections. */
+export async function removeUnwanted({ connections, records }: Collections, now: number): Promise<void> {
+  const isUnwanted = { recordsSweptUntil: { $gt: 0 } }
+  const rows = await connections.find(isUnwanted).project<{ _id: string }>({ _id: 1 }).toArray()
+  for (const { _id } of rows) {
+    // Connected again since we looked.
+    if (!(await connections.findOne({ _id, ...isUnwanted }, { projection: { _id: 1 } }))) continue
+    await records.deleteMany({ connectionId: _id })
+    await connections.updateOne({ _id, recordsSweptUntil: { $lte: now } }, { $unset: { recordsSweptUntil: '' } })
+  }
 }
 
 /** A page was being written while the connection was ended and its records deleted: they go, too. */
@@ -75,7 +95,9 @@ export function recordMethods(db: MongoDatabase): Methods {
     async deleteRecords(connectionId) {
       const id = toKeyText(connectionId)
       await db.use(async ({ connections, records }) => {
-        await connections.updateOne({ _id: id, status: 'disconnected' }, { $set: { recordsDeletedAt: Date.now() } })
+        const row = await connections.findOne({ _id: id }, { projection: { status: 1 } })
+        if (row && row.status !== 'disconnected') return
+        await connections.updateOne({ _id: id, status: 'disconnected' }, { $set: unwanted(Date.now()) })
         await records.deleteMany({ connectionId: id })
       })
     },

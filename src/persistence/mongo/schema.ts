@@ -14,6 +14,7 @@ export const INDEXES: Readonly<Record<string, readonly mongo.IndexDescription[]>
     { name: 'atom_tenant', key: { tenantId: 1, _id: 1 } },
     { name: 'atom_grant', key: { grantKey: 1 }, sparse: true },
     { name: 'atom_refresh', key: { refreshDueAt: 1 } },
+    { name: 'atom_swept', key: { recordsSweptUntil: 1 }, sparse: true },
     { name: 'atom_outbox_due', key: { 'outbox.group': 1, 'outbox.dueAt': 1 } },
     { name: 'atom_outbox_parked', key: { 'outbox.parkedAt': 1 } },
     { name: 'atom_outbox_event', key: { 'outbox.eventId': 1 } },

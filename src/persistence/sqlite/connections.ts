@@ -17,6 +17,7 @@ import type { ConnectionDocument, NewEvent, Store } from '../store.js'
 import { cancelBackfills } from './backfills.js'
 import type { SqliteDatabase } from './database.js'
 import { addEvent } from './deliveries.js'
+import { keepRecords, markUnwanted } from './records.js'
 import { insertRevocation } from './revocations.js'
 
 type Methods = Pick<
@@ -101,6 +102,7 @@ export function connectionMethods(db: SqliteDatabase): Methods {
         const state = before ? reconnected(before, input, tokens) : newConnection(input, tokens)
         const outcome = before ? 'reconnected' : 'connected'
         put(state)
+        if (before) keepRecords(db, id)
         const event = { id: input.eventId, type: outcome, occurredAt: input.now, groups: input.groups } as const
         addEvent(db, event, { connectionId: id, tenantId })
         return { outcome, connection: toDocument(state) }
@@ -136,11 +138,12 @@ export function connectionMethods(db: SqliteDatabase): Methods {
       return db.write(() => change(id, event, (state) => withStatus(state, generation, to, event === null)))
     },
 
-    disconnect(id, generation, { now, event, pendingRevocation }) {
+    disconnect(id, generation, { now, event, pendingRevocation, deleteRecords }) {
       return db.write(() => {
         const document = change(id, event, (state) => disconnected(state, generation, now))
         if (!document) return undefined
         cancelBackfills(db, id, now)
+        if (deleteRecords) markUnwanted(db, id)
         if (pendingRevocation) insertRevocation(db, pendingRevocation)
         return document
       })

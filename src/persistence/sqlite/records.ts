@@ -1,6 +1,6 @@
 import { fromCursor, toCursor } from '../cursor.js'
 import { fromKeyText, toKeyText } from '../key-text.js'
-import type { Store, StoredRecord } from '../store.js'
+import type { ConnectionDocument, Store, StoredRecord } from '../store.js'
 import type { Row, SqliteDatabase, Value } from './database.js'
 
 type Methods = Pick<Store, 'listRecords' | 'getRecord' | 'deleteRecords'>
@@ -42,6 +42,39 @@ export function writeRecords(
   }
 }
 
+/** Runs inside the write that ends the connection: its records go from then on, whatever happens to this process. */
+export function markUnwanted(db: SqliteDatabase, connectionId: string): void {
+  db.run('INSERT OR IGNORE INTO unwanted_records VALUES (?)', toKeyText(connectionId))
+}
+
+/** Runs inside the write that brings the connection back. */
+export function keepRecords(db: SqliteDatabase, connectionId: string): void {
+  db.run('DELETE FROM unwanted_records WHERE connection_id = ?', toKeyText(connectionId))
+}
+
+/** What is unwanted of all connections. */
+export async function removeUnwanted(db: SqliteDatabase): Promise<void> {
+  const all = await db.read(() => db.all('SELECT connection_id FROM unwanted_records'))
+  for (const row of all) await removeRecords(db, fromKeyText(String(row.connection_id)))
+}
+
+async function removeRecords(db: SqliteDatabase, connectionId: string): Promise<void> {
+  const connection = toKeyText(connectionId)
+  const removeSome = () => {
+    const isUnwanted = db.get('SELECT 1 FROM unwanted_records WHERE connection_id = ?', connection)
+    const removed = isUnwanted
+      ? db.run(
+          'DELETE FROM records WHERE sequence IN (SELECT sequence FROM records WHERE connection_id = ? LIMIT ?)',
+          connection,
+          DELETE_AT_ONCE,
+        )
+      : 0
+    if (removed < DELETE_AT_ONCE) keepRecords(db, connectionId)
+    return removed
+  }
+  while ((await db.write(removeSome)) === DELETE_AT_ONCE);
+}
+
 export function recordMethods(db: SqliteDatabase): Methods {
   return {
     listRecords({ tenantId, connectionId, resource, backfillId, after, limit }) {
@@ -79,14 +112,12 @@ export function recordMethods(db: SqliteDatabase): Methods {
     },
 
     async deleteRecords(connectionId) {
-      const connection = toKeyText(connectionId)
-      const deleteSome = () =>
-        db.run(
-          'DELETE FROM records WHERE sequence IN (SELECT sequence FROM records WHERE connection_id = ? LIMIT ?)',
-          connection,
-          DELETE_AT_ONCE,
-        )
-      while ((await db.write(deleteSome)) === DELETE_AT_ONCE);
+      await db.write(() => {
+        const row = db.get('SELECT body FROM connections WHERE id = ?', toKeyText(connectionId))
+        const isOver = !row || (JSON.parse(String(row.body)) as ConnectionDocument).status === 'disconnected'
+        if (isOver) markUnwanted(db, connectionId)
+      })
+      await removeRecords(db, connectionId)
     },
   }
 }

@@ -90,5 +90,7 @@ export const MIGRATIONS: readonly string[] = [
   );
   CREATE UNIQUE INDEX records_id ON records (connection_id, resource, id);
   CREATE INDEX records_list ON records (connection_id, resource);
+
+  CREATE TABLE unwanted_records (connection_id TEXT PRIMARY KEY) WITHOUT ROWID;
   `,
 ]

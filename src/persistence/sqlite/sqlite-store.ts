@@ -3,7 +3,7 @@ import { backfillMethods } from './backfills.js'
 import { connectionMethods } from './connections.js'
 import { SqliteDatabase } from './database.js'
 import { deliveryMethods } from './deliveries.js'
-import { recordMethods } from './records.js'
+import { recordMethods, removeUnwanted } from './records.js'
 import { revocationMethods } from './revocations.js'
 import { transactionMethods } from './transactions.js'
 
@@ -41,6 +41,7 @@ export function createSqliteStore({ path, lockTimeoutMs = 5_000 }: SqliteStoreOp
         db.run('DELETE FROM transactions WHERE expires_at < ?', now - TRANSACTION_KEPT_MS)
         db.run('DELETE FROM listener_groups WHERE seen_at < ?', now - GROUP_LIFE_MS)
       }, false)
+      await removeUnwanted(db)
     },
   }
 }

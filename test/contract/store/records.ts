@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { StoredRecord } from '../../../src/persistence/store.js'
 import type { Stage } from '../store.contract.js'
-import { allPages, backfill, connected, event, NOW, ODD_TEXTS, record, running } from './samples.js'
+import { allPages, backfill, connected, event, HOUR, NOW, ODD_TEXTS, record, running } from './samples.js'
 
 export function recordContract(stage: () => Stage): void {
   const read = (connectionId: string, query: { resource?: string; backfillId?: string; limit?: number } = {}) =>
@@ -147,6 +147,30 @@ export function recordContract(stage: () => Stage): void {
       }
       await Promise.all([savePage(page), ending()])
       expect(await read(id)).toEqual([])
+    })
+
+    it('go, too, when the process that was to delete them is gone', async () => {
+      const { store, other } = stage()
+      const { id } = await connected(store)
+      const savePage = await running(store, backfill({ connectionId: id }))
+      await savePage([record('1'), record('2')])
+      const ending = { now: NOW, event: event('disconnected'), pendingRevocation: null, deleteRecords: true }
+      await store.disconnect(id, 1, ending)
+      await other.prune(NOW + HOUR)
+      expect(await read(id)).toEqual([])
+    })
+
+    it('stay when the connection is back before they were deleted', async () => {
+      const { store, other } = stage()
+      const { id } = await connected(store, { accountKey: 'back' })
+      const ending = { now: NOW, event: event('disconnected'), pendingRevocation: null, deleteRecords: true }
+      await store.disconnect(id, 1, ending)
+      expect(await connected(other, { accountKey: 'back' })).toMatchObject({ id })
+      const savePage = await running(other, backfill({ connectionId: id }))
+      await savePage([record('new')])
+      await store.deleteRecords(id)
+      await store.prune(NOW + HOUR)
+      expect(await read(id)).toHaveLength(1)
     })
 
     it('may be large', async () => {
