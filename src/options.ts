@@ -115,7 +115,21 @@ export interface Settings {
 type Env = Readonly<Record<string, string | undefined>>
 
 const fn = z.custom<(...args: never[]) => unknown>((value) => typeof value === 'function', 'must be a function')
-const milliseconds = z.number().int().min(1).max(600_000)
+const whole = (min: number, max: number) => {
+  const error = `must be a whole number from ${min} to ${max}`
+  return z.number({ error }).int({ error }).min(min, { error }).max(max, { error })
+}
+const milliseconds = whole(1, 600_000)
+const providerSchema = z.strictObject({
+  clientId: z.string().min(1).optional(),
+  clientSecret: z.string().min(1).optional(),
+  redirectUri: z.string().optional(),
+  scopes: z.array(z.string().min(1)).optional(),
+  pkce: z.boolean().optional(),
+  params: z.record(z.string(), z.string()).optional(),
+  env: z.record(z.string(), z.string()).optional(),
+  definition: z.custom((value) => typeof value === 'object' && value !== null).optional(),
+})
 const schema = z.strictObject({
   baseUrl: z.string().optional(),
   secret: z.string().optional(),
@@ -129,55 +143,63 @@ const schema = z.strictObject({
   loginUrl: z.string().min(1).optional(),
   allowedOrigins: z.array(z.string()).default([]),
   store: z
-    .union([
-      z.strictObject({ kind: z.literal('sqlite'), path: z.string().min(1).optional() }),
-      z.strictObject({ kind: z.literal('mongo'), url: z.string().min(1) }),
-      z.strictObject({
-        kind: z.literal('mongo'),
-        connection: z.custom((value) => typeof value === 'object' && value !== null),
-      }),
-    ])
+    .union(
+      [
+        z.strictObject({ kind: z.literal('sqlite'), path: z.string().min(1).optional() }),
+        z.strictObject({ kind: z.literal('mongo'), url: z.string().min(1) }),
+        z.strictObject({
+          kind: z.literal('mongo'),
+          connection: z.custom((value) => typeof value === 'object' && value !== null),
+        }),
+      ],
+      'must be { kind: "sqlite", path? }, { kind: "mongo", url } or { kind: "mongo", connection: mongoose.connection }',
+    )
     .optional(),
   queue: z
-    .union([
-      z.strictObject({ kind: z.literal('embedded') }),
-      z.strictObject({ kind: z.literal('bullmq'), url: z.string().min(1).optional() }),
-    ])
+    .union(
+      [
+        z.strictObject({ kind: z.literal('embedded') }),
+        z.strictObject({ kind: z.literal('bullmq'), url: z.string().min(1).optional() }),
+      ],
+      'must be { kind: "embedded" } or { kind: "bullmq", url? }',
+    )
     .optional(),
   providers: z
-    .union([
-      z.array(z.string()),
-      z.record(
-        z.string(),
-        z.strictObject({
-          clientId: z.string().min(1).optional(),
-          clientSecret: z.string().min(1).optional(),
-          redirectUri: z.string().optional(),
-          scopes: z.array(z.string().min(1)).optional(),
-          pkce: z.boolean().optional(),
-          params: z.record(z.string(), z.string()).optional(),
-          env: z.record(z.string(), z.string()).optional(),
-          definition: z.custom((value) => typeof value === 'object' && value !== null).optional(),
-        }),
-      ),
-    ])
+    .union(
+      [z.array(z.string()), z.record(z.string(), providerSchema)],
+      'must be a list of ids, or an object with ids as keys',
+    )
     .optional(),
   origins: z
-    .record(z.string(), z.union([z.string(), z.strictObject({ browser: z.string(), server: z.string() })]))
+    .record(
+      z.string(),
+      z.union(
+        [z.string(), z.strictObject({ browser: z.string(), server: z.string() })],
+        'must be an origin, or { browser, server }',
+      ),
+    )
     .optional(),
   sync: z
-    .union([
-      z.literal(false),
-      z.strictObject({
-        months: z.number().int().min(1).max(36).optional(),
-        onRecords: fn.optional(),
-        concurrency: z.number().int().min(1).max(64).optional(),
-      }),
-    ])
+    .union(
+      [
+        z.literal(false),
+        z.strictObject({
+          months: whole(1, 36).optional(),
+          onRecords: fn.optional(),
+          concurrency: whole(1, 64).optional(),
+        }),
+      ],
+      'must be false, or { months?, onRecords?, concurrency? }',
+    )
     .optional(),
   role: z.enum(['web', 'worker']).optional(),
   appName: z.string().min(1).max(80).optional(),
-  logger: z.union([z.literal(false), z.custom((value) => typeof value === 'object' && value !== null)]).optional(),
+  logger: z
+    .union(
+      [z.literal(false), z.custom((value) => typeof value === 'object' && value !== null)],
+      'must be false, or an object with info, warn and error',
+    )
+    .optional(),
   http: z
     .strictObject({
       timeoutMs: milliseconds.optional(),
@@ -190,7 +212,7 @@ const schema = z.strictObject({
     .strictObject({
       refreshTimeoutMs: milliseconds.optional(),
       leaseMs: milliseconds.optional(),
-      cacheMs: z.number().int().min(0).max(10_000).optional(),
+      cacheMs: whole(0, 10_000).optional(),
     })
     .optional(),
   backgroundRefresh: z.boolean().optional(),
@@ -207,18 +229,13 @@ export function resolveOptions(
   catalogue: Readonly<Record<string, ProviderDefinition>>,
   env: Env,
 ): Settings {
-  const parsed = schema.safeParse(options)
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]
-    const where = issue?.path.map(String).join('.') || 'options'
-    const unknown = issue?.code === 'unrecognized_keys' ? ` (${issue.keys.join(', ')})` : ''
-    throw wrong(where, `${issue?.message ?? 'is not valid'}${unknown}`)
-  }
+  const parsed = schema.safeParse(options ?? {})
+  if (!parsed.success) throw refusal(parsed.error.issues[0] as z.core.$ZodIssue)
   const given = parsed.data
   const production = isProduction(env)
   const baseUrl = resolveBaseUrl(options.baseUrl ?? env.ATOM_BASE_URL, production)
   const store = resolveStore(options, env)
-  const notes = [`store ${store.why}`]
+  const notes = [`${baseUrl.origin}${joinPath(baseUrl, given.path)}`, `store ${store.why}`]
   const encryptionKeys = resolveKeys(options, env, store, production, notes)
   if (given.origins) refuseLoopbackInProduction(given.origins, production)
 
@@ -230,8 +247,7 @@ export function resolveOptions(
 
   const appName = options.appName ?? baseUrl.hostname
   const providers = resolveProviders(options.providers, catalogue, env, { baseUrl, path: given.path, appName })
-  const on = [...providers.values()].filter((entry) => entry.configured).map((entry) => entry.definition.id)
-  notes.push(`providers ${on.join(', ') || 'none'} (${options.providers ? 'option providers' : 'environment'})`)
+  notes.push(providersNote([...providers.values()], options.providers !== undefined))
 
   return {
     baseUrl,
@@ -256,6 +272,46 @@ export function isProduction(env: Env): boolean {
   return env.NODE_ENV !== 'development' && env.NODE_ENV !== 'test'
 }
 
+/** Which are on and why, and what those that were asked for still need. */
+function providersNote(entries: readonly CatalogueEntry[], named: boolean): string {
+  const on = entries.filter(({ configured }) => configured)
+  const ids = on.map(({ definition }) => definition.id).join(', ') || 'none'
+  if (named) {
+    const off = entries.filter(({ configured }) => !configured)
+    const needs = off.map(({ definition, missing }) => `${definition.id} needs ${missing.join(', ')}`)
+    return [`providers ${ids} (option providers)`, ...needs].join('; ')
+  }
+  const hint = on.every(({ definition }) => definition.auth.kind === 'api_key')
+    ? '; no other has its variables set, such as SLACK_CLIENT_ID and SLACK_CLIENT_SECRET'
+    : ''
+  return `providers ${ids} (environment)${hint}`
+}
+
+/** What the schema found, in words that name the option and the cure. */
+function refusal(issue: z.core.$ZodIssue): TypeError {
+  const path = issue.path.map(String)
+  const option = path.join('.') || 'options'
+  if (issue.code === 'unrecognized_keys') {
+    const key = issue.keys[0] ?? ''
+    const known = Object.keys(path[0] === 'providers' ? providerSchema.shape : schema.shape)
+    const meant = known.find((name) => plain(name) === plain(key))
+    const cure =
+      meant !== undefined ? `: it is spelt "${meant}"` : path.length === 1 ? '' : `; there are ${known.join(', ')}`
+    return wrong([...path, key.slice(0, 40)].join('.'), `is unknown${cure}`)
+  }
+  if (issue.code === 'invalid_type')
+    return wrong(option, `must be ${/^[aeiou]/.test(issue.expected) ? 'an' : 'a'} ${issue.expected}`)
+  if (issue.code === 'invalid_value')
+    return wrong(option, `must be ${issue.values.map((value) => JSON.stringify(value)).join(' or ')}`)
+  return wrong(option, issue.message)
+}
+
+const plain = (name: string) =>
+  name
+    .toLowerCase()
+    .replace(/s$/, '')
+    .replace(/ur[il]$/, 'url')
+
 function wrong(option: string, problem: string): TypeError {
   return new TypeError(`atomIntegrations: option "${option}" ${problem}.`)
 }
@@ -277,7 +333,11 @@ export function resolveBaseUrl(value: string | undefined, production: boolean): 
   } catch {
     throw wrong('baseUrl', `must be an absolute URL such as "https://app.example.com", not "${value.slice(0, 80)}"`)
   }
-  if (url.protocol !== 'https:' && url.protocol !== 'http:') throw wrong('baseUrl', 'must begin with https://')
+  if (url.protocol !== 'https:' && url.protocol !== 'http:')
+    throw wrong(
+      'baseUrl',
+      `must begin with https:// (or http:// on this machine, such as "http://localhost:3000"), not "${value.slice(0, 80)}"`,
+    )
   if (url.protocol === 'http:' && production && !isLoopback(url.hostname))
     throw wrong('baseUrl', 'must begin with https:// in production (NODE_ENV is neither development nor test)')
   if (url.search || url.hash || url.username) throw wrong('baseUrl', 'must have no query, fragment or user')
@@ -315,7 +375,11 @@ export function resolveKeys(
 ): string {
   const keys = options.encryptionKeys ?? env.ATOM_ENCRYPTION_KEYS
   if (keys) return keys
-  const cure = `set it, or the variable ATOM_ENCRYPTION_KEYS. Make one with: ${MAKE_KEY}`
+  const local =
+    production && env.NODE_ENV !== 'production'
+      ? `. On your own machine set NODE_ENV=development instead (it is ${env.NODE_ENV ? `"${env.NODE_ENV.slice(0, 40)}"` : 'not set'}), and a key is made for you`
+      : ''
+  const cure = `set it, or the variable ATOM_ENCRYPTION_KEYS. Make one with: ${MAKE_KEY}${local}`
   if (production) throw wrong('encryptionKeys', `is missing, and tokens are never stored in plain text: ${cure}`)
   if (store.kind === 'mongo') throw wrong('encryptionKeys', `is missing, and MongoDB always wants one: ${cure}`)
   const inMemory = store.path === undefined || store.path === ':memory:'

@@ -38,7 +38,42 @@ describe('wrong options', () => {
       /"encryptionKeys".*MongoDB/,
     ],
     ['no identify', { identify: undefined }, production, /"identify"/],
-    ['an unknown option', { stores: {} }, production, /stores/],
+    ['an unknown option', { webhooks: {} }, production, /"webhooks" is unknown; there are baseUrl, secret,/],
+    ['a misspelt option', { baseURL: 'http://x' }, production, /"baseURL" is unknown: it is spelt "baseUrl"/],
+    [
+      'a misspelt option of a provider',
+      { providers: { slack: { clientID: 'x' } } },
+      production,
+      /"providers.slack.clientID" is unknown: it is spelt "clientId"/,
+    ],
+    [
+      'an unknown option of a provider',
+      { providers: { slack: { token: 'x' } } },
+      production,
+      /"providers.slack.token" is unknown; there are clientId, clientSecret, redirectUri/,
+    ],
+    ['an option of the wrong kind', { baseUrl: 3000 }, production, /"baseUrl" must be a string/],
+    [
+      'a base URL without a scheme',
+      { baseUrl: 'localhost:3000' },
+      production,
+      /"http:\/\/localhost:3000"\), not "localhost/,
+    ],
+    ['an unknown store', { store: { kind: 'postgres' } }, production, /"store" must be { kind: "sqlite", path\? }, {/],
+    ['an unknown queue', { queue: { kind: 'sqs' } }, production, /"queue" must be { kind: "embedded" } or {/],
+    ['an unknown role', { role: 'both' }, production, /"role" must be "web" or "worker"/],
+    [
+      'no key, and no NODE_ENV either',
+      {},
+      { ATOM_BASE_URL: 'http://localhost:3000' },
+      /"encryptionKeys".*NODE_ENV=development instead \(it is not set\)/,
+    ],
+    [
+      'no key, and a NODE_ENV that is not ours',
+      {},
+      { ATOM_BASE_URL: 'http://localhost:3000', NODE_ENV: 'dev' },
+      /NODE_ENV=development instead \(it is "dev"\)/,
+    ],
     ['a path that ends in a slash', { path: '/x/' }, production, /"path"/],
     ['an unknown provider', { providers: ['slak'] }, production, /"slak".*catalogue/],
     [
@@ -73,7 +108,7 @@ describe('wrong options', () => {
     ],
     ['bullmq without a URL', { queue: { kind: 'bullmq' } }, production, /REDIS_URL/],
     ['an origin with a path', { allowedOrigins: ['https://a.example/x'] }, production, /"allowedOrigins"/],
-    ['too many months', { sync: { months: 99 } }, production, /sync/],
+    ['too many months', { sync: { months: 99 } }, production, /"sync.months" must be a whole number from 1 to 36/],
   ]
   it.each(wrong)('%s throws a TypeError that names it and the cure', (_what, options, env, message) => {
     expect(() => resolve(options as Partial<AtomOptions>, env)).toThrow(TypeError)
@@ -124,6 +159,26 @@ describe('providers', () => {
 
   it('need no variables where users bring keys of their own', () => {
     expect(resolve({}).providers.get('stripe')).toMatchObject({ configured: true, missing: [] })
+  })
+})
+
+describe('the line at start', () => {
+  it('begins with the address of the connect page', () => {
+    expect(resolve({ path: '/connect' }).notes[0]).toBe('https://app.example.com/connect')
+  })
+
+  it('names what a chosen provider still needs', () => {
+    expect(resolve({ providers: ['slack', 'stripe'] }).notes.at(-1)).toBe(
+      'providers stripe (option providers); slack needs SLACK_CLIENT_ID, SLACK_CLIENT_SECRET',
+    )
+  })
+
+  it('says that nothing was found in the environment', () => {
+    expect(resolve({}).notes.at(-1)).toMatch(
+      /^providers openai, sendgrid, stripe \(environment\); no other .*SLACK_CLIENT_ID/,
+    )
+    const env = { ...production, SLACK_CLIENT_ID: 'a', SLACK_CLIENT_SECRET: 'b' }
+    expect(resolve({}, env).notes.at(-1)).toBe('providers openai, sendgrid, slack, stripe (environment)')
   })
 })
 
