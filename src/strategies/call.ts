@@ -2,7 +2,7 @@ import type { DoorAnswer, DoorRequest, Endpoint, ProviderHttp } from '../provide
 import type { ErrorRules } from '../provider-http/errors.js'
 import type { ProviderDefinition, RequestTemplate, Resource } from './define-provider.js'
 import type { Credential } from './grant.js'
-import { allowedOrigins, type BuiltRequest, buildRequest, fillRecord, type Scope, withQuery } from './template.js'
+import { allowedOrigins, type BuiltRequest, buildRequest, fillRecord, type Scope } from './template.js'
 
 /** What the operator set for a provider. */
 export interface ClientConfig {
@@ -144,7 +144,7 @@ function authorize(
   const built: DoorRequest = {
     ...base(definition, scope, owner),
     method: request.method,
-    url: auth.query ? withQuery(request.url, auth.query, scope) : request.url,
+    url: request.url,
     headers: {
       ...lowerCase(fillRecord(definition.api.headers ?? {}, scope)),
       ...request.headers,

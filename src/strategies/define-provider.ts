@@ -47,7 +47,7 @@ export interface RequestTemplate {
 }
 
 /** Client authentication at the token endpoint (RFC 6749 §2.3.1 and what providers made of it). */
-export type ClientAuth = 'body' | 'basic' | 'json_body' | 'basic_json' | 'query' | 'none'
+export type ClientAuth = 'body' | 'basic' | 'json_body' | 'basic_json' | 'query'
 
 export interface Scope {
   scope: string
@@ -276,7 +276,7 @@ export interface Api {
   /** Paths given to `fetch()` are appended to it. */
   baseURL: Template
   /** How a request is authenticated. Default `{ headers: { authorization: 'Bearer {access_token}' } }`. `json`: merged into JSON bodies. */
-  auth?: { headers?: Record<string, Template>; query?: Record<string, Template>; json?: Record<string, Template> }
+  auth?: { headers?: Record<string, Template>; json?: Record<string, Template> }
   headers?: Record<string, Template>
   /**
    * Origins that a request of this connection may leave for, beyond the origin of `baseURL` and of every URL in this definition.
@@ -291,7 +291,7 @@ export interface Api {
 }
 
 /** `iso8601` also reads dates without a time and times without a zone (UTC). `json_date`: `/Date(1573755038314+0000)/`. */
-export type TimestampFormat = 'iso8601' | 'unix' | 'unix_ms' | 'unix_100ns' | 'date' | 'rfc2822' | 'json_date'
+export type TimestampFormat = 'iso8601' | 'unix' | 'unix_ms' | 'unix_100ns' | 'date' | 'json_date'
 
 /** How the next page is asked for. `at`: where the parameter stands; `param` is dotted inside a JSON body. */
 export type Pagination =
@@ -315,20 +315,13 @@ export type Pagination =
       at: 'query' | 'json'
       param: string
       field: Path
-      pick?: 'last' | 'first' | 'min' | 'max'
+      /** `min`: the smallest one of the page instead (Trello, whose cards have another order). */
+      pick?: 'min'
       more?: Path
       pageSize?: number
     }
-  /** Offset of the first item. Ends at `total`, or on a page shorter than `pageSize`. */
-  | {
-      style: 'offset'
-      at: 'query' | 'json'
-      param: string
-      start?: number
-      pageSize: number
-      total?: Path
-      more?: Path
-    }
+  /** Offset of the first item, from 0. Ends at `total`, or on a page shorter than `pageSize`. */
+  | { style: 'offset'; at: 'query' | 'json'; param: string; pageSize: number; total?: Path }
   /** Page number. */
   | { style: 'page'; at: 'query' | 'json'; param: string; start?: number; pageSize: number; last?: Path; more?: Path }
   /** Header `Link: <…>; rel="next"` (RFC 8288). */

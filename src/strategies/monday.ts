@@ -71,8 +71,7 @@ const tokenErrors: ErrorRules = {
 
 const graphql = graphqlAt(GRAPHQL)
 
-const pages = (pageSize: number) =>
-  ({ style: 'page', at: 'json', param: 'variables.page', start: 1, pageSize }) as const
+const pages = (pageSize: number) => ({ style: 'page', at: 'json', param: 'variables.page', pageSize }) as const
 
 /** A board that is gone meanwhile is missing, or null, where its lists would stand. */
 const ofBoard = (path: string) => (body: unknown) => {

@@ -60,7 +60,6 @@ export function askTokenEndpoint(
     ...extra,
     ...input.fields,
     ...(inBody && credentials),
-    ...(auth.clientAuth === 'none' && { client_id: client.clientId }),
   }
   const url = fillURL(template, scope)
   const request: DoorRequest = {

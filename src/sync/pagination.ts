@@ -58,7 +58,7 @@ export function furtherRequest(pagination: Pagination, request: RequestTemplate)
 
 function firstPage(pagination: Pagination, request: RequestTemplate): RequestTemplate {
   // Where counting does not begin at the provider's own default, the first request has to say so.
-  if ((pagination.style === 'page' || pagination.style === 'offset') && pagination.start !== undefined)
+  if (pagination.style === 'page' && pagination.start !== undefined)
     return withParam(request, pagination.at, pagination.param, pagination.start)
   return request
 }
@@ -80,17 +80,13 @@ export function nextState(pagination: Pagination, answer: PageAnswer & { url: st
       if (pagination.more !== undefined) {
         if (saysNo(body, pagination.more)) return undefined
       } else if (pagination.pageSize !== undefined && items.length < pagination.pageSize) return undefined
-      return chooseItem(items, pagination.field, pagination.pick ?? 'last')
+      return cursorAmong(items, pagination.field, pagination.pick)
     }
     case 'offset': {
-      if (pagination.more !== undefined && saysNo(body, pagination.more)) return undefined
-      const next = Number(state ?? pagination.start ?? 0) + items.length
-      const total = pagination.total === undefined ? undefined : Number(pick(body, pagination.total))
-      if (total !== undefined && Number.isFinite(total)) {
-        if (items.length === 0 || next - (pagination.start ?? 0) >= total) return undefined
-      } else if (items.length === 0 || (pagination.more === undefined && items.length < pagination.pageSize))
-        return undefined
-      return next
+      const next = Number(state ?? 0) + items.length
+      const total = pagination.total === undefined ? Number.NaN : Number(pick(body, pagination.total))
+      const isLast = Number.isNaN(total) ? items.length < pagination.pageSize : next >= total
+      return isLast || items.length === 0 ? undefined : next
     }
     case 'page': {
       const page = Number(state ?? pagination.start ?? 1)
@@ -122,16 +118,11 @@ function saysNo(body: unknown, path: string): boolean {
   return more !== undefined && (!more || more === 'false')
 }
 
-function chooseItem(items: readonly unknown[], field: string, choice: 'last' | 'first' | 'min' | 'max'): unknown {
+function cursorAmong(items: readonly unknown[], field: string, choice: 'min' | undefined): unknown {
   const values = items
     .map((item) => pick(item, field))
     .filter((value) => typeof value === 'string' || typeof value === 'number')
-  if (choice === 'last') return values.at(-1)
-  if (choice === 'first') return values[0]
-  return values.reduce<string | number | undefined>((best, value) => {
-    if (best === undefined) return value
-    return (choice === 'max') === compare(value, best) > 0 ? value : best
-  }, undefined)
+  return choice === 'min' ? values.toSorted(compare)[0] : values.at(-1)
 }
 
 /** Ids that are numbers in text form (snowflakes) go by their value, others by their characters. */

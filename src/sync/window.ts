@@ -63,7 +63,6 @@ export function parseTimestamp(value: unknown, format: TimestampFormat): number 
   if (typeof value !== 'string') return undefined
   if (format === 'json_date')
     return inRange(Number(/^\/Date\((-?\d+)(?:[+-]\d{4})?\)\/$/.exec(value)?.[1] ?? Number.NaN))
-  if (format === 'rfc2822') return inRange(Date.parse(value))
   return inRange(Date.parse(toStrictISO(value.trim())))
 }
 

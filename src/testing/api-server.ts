@@ -135,11 +135,10 @@ export function checkHeaders(headers: Readonly<Record<string, string>>, incoming
 export function readCredential({ api }: ProviderDefinition, incoming: Incoming, captures: Captures): void {
   const auth: NonNullable<ProviderDefinition['api']['auth']> = api.auth ?? DEFAULT_AUTH
   const json = isRecord(incoming.json) ? incoming.json : {}
-  const parts: [string, string | null | undefined][] = [
+  const parts: [string, string | undefined][] = [
     ...Object.entries(auth.headers ?? {}).map(
       ([name, t]) => [t, incoming.headers[name.toLowerCase()]] as [string, string],
     ),
-    ...Object.entries(auth.query ?? {}).map(([name, t]) => [t, incoming.query.get(name)] as [string, string | null]),
     ...Object.entries(auth.json ?? {}).map(([name, t]) => [t, json[name]] as [string, string]),
   ]
   for (const [template, value] of parts)

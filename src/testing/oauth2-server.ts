@@ -245,10 +245,6 @@ function checkClient(auth: OAuth2, client: LabClient, incoming: Incoming, values
   }
   if (basic) throw refuse('the client must not come by HTTP Basic')
   if (inBody.id !== client.clientId) throw refuse('the client id is not known')
-  if (auth.clientAuth === 'none') {
-    if (inBody.secret !== undefined) throw refuse('a client secret is not expected')
-    return
-  }
   if (auth.clientAuth !== 'query' && incoming.query.has('client_secret'))
     throw refuse('the client secret must not stand in the URL')
   if (inBody.secret !== client.clientSecret) throw refuse('the client secret is wrong')

@@ -62,7 +62,6 @@ export function page(
   const end = Math.min(total, position.offset + position.size)
   for (let at = position.offset; at < end; at++) items.push(series.itemOf(indexAt(at)))
   const more = end < total
-  if (pagination.style === 'last_item' && pagination.pick === 'first') items.reverse()
 
   const body: Record<string, unknown> = {}
   const extra = also(resource, position, more, items)
@@ -75,9 +74,7 @@ export function page(
 }
 
 function isDescending({ pagination, order }: Resource): boolean {
-  if (pagination.style === 'last_item' && pagination.pick === 'min') return true
-  if (pagination.style === 'last_item' && pagination.pick === 'max') return false
-  return order === 'desc'
+  return order === 'desc' || (pagination.style === 'last_item' && pagination.pick === 'min')
 }
 
 function wrap(path: string, value: unknown): unknown {
@@ -175,7 +172,7 @@ function readOffset(
     if (position === undefined) throw new BadPage(`no item "${value.slice(0, 40)}"`)
     return position
   }
-  const start = pagination.start ?? (pagination.style === 'page' ? 1 : 0)
+  const start = pagination.style === 'page' ? (pagination.start ?? 1) : 0
   const number = Number(value) - start
   if (!Number.isInteger(number) || number < 0) throw new BadPage(`"${value.slice(0, 40)}" is no position`)
   return pagination.style === 'page' ? number * askedSize(incoming, pagination.pageSize) : number

@@ -369,7 +369,5 @@ function renderTime(time: number, format: TimestampFormat, unique: number | unde
       return `/Date(${time}+0000)/`
     case 'date':
       return date.toISOString().slice(0, 10)
-    case 'rfc2822':
-      return date.toUTCString()
   }
 }

@@ -83,7 +83,7 @@ async function walk({ request, pagination, items: path }: Resource, parent?: Ite
       case 'last_item': {
         if (more === false || (more === undefined && items.length < (pagination.pageSize ?? 0))) return undefined
         const ids = items.map((item) => String(item[pagination.field]))
-        const id = pagination.pick === 'first' ? ids[0] : pagination.pick === 'min' ? [...ids].sort()[0] : ids.at(-1)
+        const id = pagination.pick === 'min' ? [...ids].sort()[0] : ids.at(-1)
         return withParam(pagination.param, id)
       }
       case 'offset': {
