@@ -114,7 +114,9 @@ async function runReseal(choice: StoreChoice): Promise<number> {
         `${count} sealed with "${keyId}" do not open and were left as they are: put that key back and run again.`,
       )
     if (failed.length === 0)
-      console.log(`Older keys may go from ATOM_ENCRYPTION_KEYS once every process has "${sealer.firstKeyId}" first.`)
+      console.log(
+        `If every process had "${sealer.firstKeyId}" first before this run, older keys may go from ATOM_ENCRYPTION_KEYS. If not, run it again then.`,
+      )
     return failed.length === 0 ? 0 : 1
   } catch (error) {
     if (!stop.signal.aborted) throw error

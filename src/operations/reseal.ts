@@ -15,8 +15,6 @@ export interface ResealProgress {
 }
 
 const PAGE = 100
-/** A token may be refreshed while it is sealed anew; the next look finds it sealed with the first key or tries again. */
-const TRIES = 5
 
 /**
  * Seals everything with the first key that an older one sealed: the tokens of all connections, and the credentials of revocations
@@ -61,7 +59,8 @@ export async function reseal(
 
   async function resealToken(start: ConnectionDocument, name: string): Promise<void> {
     let connection: ConnectionDocument | undefined = start
-    for (let attempt = 0; attempt < TRIES; attempt++) {
+    // A token may be refreshed while it is sealed anew, by a process that has the old key first still: as often as that happens.
+    for (;;) {
       const token = connection?.tokens[name]
       if (!connection || !token) return
       const found = look(connection, name, token.sealed)

@@ -146,9 +146,9 @@ describe.each(choices)('reseal on %s', (_kind, make) => {
     if (!connection) throw new Error('no connection')
     const racing: Store = {
       ...store,
-      // Between reading and writing, another process saves a new token.
+      // Between reading and writing, another process saves a new token, again and again.
       async replaceSealed(id, name, version, sealed) {
-        if (version === 1) {
+        if (version < 8) {
           const held = { connectionId: id, token: name, generation: connection.generation, version, owner: 'other' }
           const lease = await other.acquireRefreshLease({ ...held, now: 1, ttlMs: 60_000 })
           const token = sealCredential(createSealer(OLD), connection, name, { accessToken: 'refreshed' })
