@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type Pagination, type Resource } from './define-provider.js'
+import type { LabPages } from './lab-hints.js'
 import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick } from './template.js'
@@ -155,9 +156,9 @@ const resources: readonly Resource[] = [
 ]
 
 /** Only to see where the next page begins. */
-const labPositions = {
-  offset: ({ query }: { query: Readonly<Record<string, string>> }) => Number(query.stream_position ?? 0),
-  next: (body: Record<string, unknown>, offset: number | undefined) => {
+const labPositions: LabPages = {
+  offset: ({ query }) => Number(query.stream_position ?? 0),
+  next: (body, offset) => {
     if (offset !== undefined) body.next_stream_position = offset
     return undefined
   },

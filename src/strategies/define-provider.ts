@@ -194,7 +194,7 @@ export interface ConnectionParam {
   default?: string
   /** For a choice of few values. */
   choices?: readonly { value: string; label: string }[]
-  /** A pasted `https://My-Shop.myshopify.com/admin` becomes `my-shop.myshopify.com`. */
+  /** A pasted `https://My-Shop.myshopify.com/admin` becomes `my-shop.myshopify.com`. Gets it without blanks at either end. */
   normalize?: (input: string) => string
   /** An input of type password, sealed with the credentials. */
   secret?: boolean

@@ -34,7 +34,7 @@ export function microsoftTenant(fallback: 'common' | 'organizations'): Connectio
     example: 'contoso.onmicrosoft.com',
     optional: true,
     default: fallback,
-    normalize: (input) => input.trim().toLowerCase(),
+    normalize: (input) => input.toLowerCase(),
   }
 }
 

@@ -101,7 +101,6 @@ export const openai = defineProvider({
       hint: 'At platform.openai.com under Settings, Organization, Admin keys: an Admin key, for costs, usage and the audit log; or under Settings, API keys, a project key, for its batches. Both begin with sk-.',
       example: 'sk-admin-…',
       secret: true,
-      normalize: (input) => input.trim(),
     },
   ],
   auth: {

@@ -109,7 +109,6 @@ export const sendgrid = defineProvider({
       hint: 'In the SendGrid console under Settings, API keys: 69 characters that begin with SG. and are shown once, when the key is created.',
       example: 'SG.…',
       secret: true,
-      normalize: (input) => input.trim(),
     },
     {
       name: 'region',
@@ -129,7 +128,6 @@ export const sendgrid = defineProvider({
       hint: 'Only for the key of a parent account that reads one of its subusers: the username of the subuser.',
       example: 'newsletter-team',
       optional: true,
-      normalize: (input) => input.trim(),
     },
   ],
   derive: ({ region }) => ({ api_host: region === 'eu' ? 'api.eu.sendgrid.com' : 'api.sendgrid.com' }),

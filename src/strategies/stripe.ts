@@ -70,16 +70,14 @@ export const stripe = defineProvider({
       hint: 'In the Stripe dashboard under Developers, API keys: a restricted key that begins with rk_, or a secret key that begins with sk_. A publishable key (pk_) cannot read anything.',
       example: 'rk_live_…',
       secret: true,
-      normalize: (input) => input.trim(),
     },
     {
       name: 'accountId',
-      label: 'Connected account (optional)',
+      label: 'Connected account',
       pattern: /^acct_[A-Za-z0-9]+$/,
       hint: 'Only for platforms that read one of their connected accounts: its id, which begins with acct_.',
       example: 'acct_1AbCdEfGhIjKlMnO',
       optional: true,
-      normalize: (input) => input.trim(),
     },
   ],
   auth: {

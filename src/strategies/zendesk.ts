@@ -1,5 +1,6 @@
 import type { ErrorRules } from '../provider-http/errors.js'
 import { defineProvider, type Pagination, type Resource, STANDARD_TOKEN } from './define-provider.js'
+import type { LabPages } from './lab-hints.js'
 import { getFrom } from './requests.js'
 import { strategyClass } from './strategy.js'
 import { pick, pickString } from './template.js'
@@ -122,18 +123,18 @@ const resources: readonly Resource[] = [
 ]
 
 /** Further requests have no start time, so a cursor of the lab counts from its very first item: ids end in their position. */
-const labCursor = (items: 'tickets' | 'users') => ({
-  offset: ({ query }: { query: Readonly<Record<string, string>> }) => Number(query.cursor ?? 0),
-  next: (body: Record<string, unknown>, nextOffset: number | undefined) => {
+const labCursor = (items: 'tickets' | 'users'): LabPages => ({
+  offset: ({ query }) => Number(query.cursor ?? 0),
+  next: (body, nextOffset) => {
     const last = (body[items] as { id: unknown }[]).at(-1)
     const after_cursor = String(Number(String(last?.id).slice(-8)) + 1)
     Object.assign(body, { after_cursor, end_of_stream: nextOffset === undefined })
     return undefined
   },
 })
-const labTime = {
-  offset: ({ query }: { query: Readonly<Record<string, string>> }) => Number(query.from ?? 0),
-  next: (body: Record<string, unknown>, nextOffset: number | undefined) => {
+const labTime: LabPages = {
+  offset: ({ query }) => Number(query.from ?? 0),
+  next: (body, nextOffset) => {
     const from = nextOffset ?? 'next'
     Object.assign(body, { next_page: `https://example.com/?from=${from}`, end_of_stream: nextOffset === undefined })
     return undefined

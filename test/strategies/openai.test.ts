@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { type FaultKind, IntegrationError } from '../../src/errors.js'
 import type { RequestTemplate } from '../../src/strategies/define-provider.js'
+import { normalizeParams } from '../../src/strategies/flow.js'
 import { openai } from '../../src/strategies/openai.js'
 import { buildRequest } from '../../src/strategies/template.js'
 import { refusal } from './refusal.js'
@@ -45,12 +46,11 @@ describe("OpenAI's refusals", () => {
 })
 
 describe("OpenAI's keys", () => {
-  const [apiKey] = openai.params
   it.each([`sk-admin-${'a'.repeat(40)}`, `sk-proj-${'b_'.repeat(30)}`, ` sk-${'c'.repeat(48)}\n`])('take %j', (key) => {
-    expect(apiKey.normalize(key)).toMatch(apiKey.pattern)
+    expect(normalizeParams(openai, { apiKey: key }).secrets).toEqual({ apiKey: key.trim() })
   })
   it.each(['sk-short', `pk-${'a'.repeat(40)}`, `sk-${'a'.repeat(40)}\r\nx: y`, ''])('refuse %j', (key) => {
-    expect(apiKey.normalize(key)).not.toMatch(apiKey.pattern)
+    expect(() => normalizeParams(openai, { apiKey: key })).toThrow(/apiKey/)
   })
 })
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { type FaultKind, IntegrationError } from '../../src/errors.js'
 import type { PageAnswer } from '../../src/strategies/define-provider.js'
+import { normalizeParams } from '../../src/strategies/flow.js'
 import { sendgrid } from '../../src/strategies/sendgrid.js'
 import { buildRequest } from '../../src/strategies/template.js'
 import { refusal } from './refusal.js'
@@ -33,12 +34,12 @@ describe("SendGrid's refusals", () => {
 })
 
 describe("SendGrid's parameters", () => {
-  const [apiKey, region, subuser] = sendgrid.params
+  const [, region, subuser] = sendgrid.params
   const key = (id: number, secret: number) => `SG.${'a'.repeat(id)}.${'b'.repeat(secret)}`
   it('take a whole key, and no part of one', () => {
-    expect(apiKey.normalize(` ${key(22, 43)}\n`)).toMatch(apiKey.pattern)
+    expect(normalizeParams(sendgrid, { apiKey: ` ${key(22, 43)}\n` }).secrets).toEqual({ apiKey: key(22, 43) })
     for (const wrong of [key(22, 42), key(21, 43), `${key(22, 43)}\r\nx: y`, '']) {
-      expect(apiKey.normalize(wrong)).not.toMatch(apiKey.pattern)
+      expect(() => normalizeParams(sendgrid, { apiKey: wrong })).toThrow(/apiKey/)
     }
   })
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { IntegrationError } from '../../src/errors.js'
 import type { RequestTemplate } from '../../src/strategies/define-provider.js'
+import { normalizeParams } from '../../src/strategies/flow.js'
 import { stripe } from '../../src/strategies/stripe.js'
 import { refusal } from './refusal.js'
 
@@ -13,7 +14,7 @@ describe("Stripe's keys", () => {
     'sk_test_51AbCdEfGhIjKl',
     ' sk_live_abcdefghij\n',
   ])('take %j', (key) => {
-    expect(apiKey.normalize(key)).toMatch(apiKey.pattern)
+    expect(normalizeParams(stripe, { apiKey: key }).secrets).toEqual({ apiKey: key.trim() })
   })
 
   it.each([
@@ -27,7 +28,7 @@ describe("Stripe's keys", () => {
     'x rk_live_1234567890',
     '',
   ])('refuse %j before anything leaves', (key) => {
-    expect(apiKey.normalize(key)).not.toMatch(apiKey.pattern)
+    expect(() => normalizeParams(stripe, { apiKey: key })).toThrow(/apiKey/)
   })
 
   it('are a secret, and the connected account is optional', () => {
