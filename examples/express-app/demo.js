@@ -61,6 +61,8 @@ console.log(`
   Three ask for a key:
     ${keys.join('\n    ')}
 
+  Shopify, Zendesk and others ask for an address: any will do; approve with the same one.
+
   Ctrl+C stops it.
 `)
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => stop().then(() => process.exit(0)))

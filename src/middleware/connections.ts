@@ -54,22 +54,29 @@ export async function getIndex(visit: Visit): Promise<void> {
         connections: connections.map(({ connection }) => connection),
       })),
     })
-  const connected = query.connected === undefined ? undefined : kit.providers.get(query.connected)?.definition.name
   const page = connectPage({
     path: kit.path,
+    home: kit.baseUrl.pathname,
     cards: cards.map((card) => ({
       ...card,
       connections: card.connections.filter(({ connection }) => connection.status !== 'disconnected'),
     })),
     csrf: csrfToken(kit, identity),
     nonce,
-    notice:
-      connected === undefined
-        ? undefined
-        : `${connected} is connected.${kit.sync ? ' Its last months are on their way.' : ''}`,
+    notice: noticeOf(visit),
     appName: [...kit.providers.values()][0]?.client.appName ?? kit.baseUrl.hostname,
   })
   sendPage(res, 200, nonce, page)
+}
+
+/** What was done a moment ago. */
+function noticeOf({ kit, query }: Visit): string | undefined {
+  const nameOf = (id: string | undefined) => (id === undefined ? undefined : kit.providers.get(id)?.definition.name)
+  const connected = nameOf(query.connected)
+  if (connected !== undefined)
+    return `${connected} is connected.${kit.sync ? ' Its last months are on their way.' : ''}`
+  const ended = nameOf(query.disconnected)
+  return ended === undefined ? undefined : `${ended} is disconnected.`
 }
 
 /** Right after connecting, the event that starts the backfill is on its way: the page waits for it a moment, so that it shows progress. */
@@ -125,7 +132,7 @@ export async function disconnect(visit: Visit): Promise<void> {
   const records = fields.records ?? visit.query.records ?? 'keep'
   if (records !== 'keep' && records !== 'delete') throw badField('records', 'Must be keep or delete.')
   await kit.tokens.disconnect(identity.tenantId, document.id, { records })
-  if (isForm && visit.html) return redirect(res, 303, kit.path)
+  if (isForm && visit.html) return redirect(res, 303, `${kit.path}?disconnected=${document.provider}`)
   res.status(204).end()
 }
 

@@ -40,13 +40,29 @@ const NO_HEAD: ReadonlySet<Route> = new Set([getConnect, getCallback, streamBack
 /** The handler that is mounted: requests that are not ours pass at the cost of one string comparison. */
 export function createRouter(kit: Kit): RequestHandler {
   const { path } = kit
+  const warnOfHost = hostWarning(kit)
   return function atomIntegrations(req: Request, res: Response, next: NextFunction) {
     const url = req.originalUrl ?? req.url
     if (!url.startsWith(path)) return next()
     const end = url.charCodeAt(path.length)
     // The path itself, `/…` or `?…` behind it, but not `/integrations-elsewhere`.
     if (!Number.isNaN(end) && end !== 0x2f && end !== 0x3f) return next()
+    warnOfHost(req)
     return void answer(kit, req, res, next)
+  }
+}
+
+/** In development, once: a page under another address than `baseUrl` would lose its visitor at the first callback. */
+function hostWarning({ development, baseUrl, logger }: Kit): (req: Request) => void {
+  let looking = development && logger !== undefined
+  return function warnOfHost(req) {
+    if (!looking || !prefersHtml(req) || req.headers.host === baseUrl.host) return
+    looking = false
+    const host = String(req.headers.host).slice(0, 100)
+    logger?.warn(
+      { host, baseUrl: baseUrl.origin },
+      `atom-integrations: a browser came to ${host}, and baseUrl is ${baseUrl.origin}: providers send users there, and its cookies count`,
+    )
   }
 }
 

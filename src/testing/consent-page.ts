@@ -28,7 +28,7 @@ export function consentPage(input: {
   )
   const questions = ask.map(
     ({ name: key, label, value }) =>
-      `<label>${escapeHtml(label)} <input name="lab_param_${escapeHtml(key)}" value="${escapeHtml(value)}"></label>`,
+      `<label>${escapeHtml(label)}, as given to the app: its address is not seen here <input name="lab_param_${escapeHtml(key)}" value="${escapeHtml(value)}"></label>`,
   )
   const asks = scopes.map((scope) => {
     const why = definition.auth.scopes.find((one) => one.scope === scope)?.why

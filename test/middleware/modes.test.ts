@@ -428,6 +428,7 @@ describe.each([
     const index = await tab.send('get', '/app/integrations')
     const links = [...index.text.matchAll(/(?:href|action)="([^"]+)"/g)].map(([, link]) => link)
     expect(links.length).toBeGreaterThan(2)
+    expect(links.shift()).toBe('/app')
     for (const link of links) expect(link).toMatch(/^\/app\/integrations(\/|\?|$)/)
     const page = await tab.send('get', '/app/integrations/stripe/connect')
     expect(page.text).toContain('action="/app/integrations/stripe/connect"')

@@ -168,7 +168,7 @@ describe.each([
       `/integrations/connections/${id}/disconnect`,
       new URLSearchParams({ csrf, records: 'delete' }).toString(),
     )
-    expect([end.status, end.headers.location]).toEqual([303, '/integrations'])
+    expect([end.status, end.headers.location]).toEqual([303, '/integrations?disconnected=notion'])
   })
 
   it('an empty form is still a form without a token', async () => {
@@ -411,6 +411,40 @@ describe('an attempt that took longer than ten minutes', () => {
       vi.useRealTimers()
       await slow.close()
     }
+  })
+})
+
+describe('the connect page', () => {
+  it('leads back to the app, and says so when nothing is set up, with what is missing', async () => {
+    const bare = await startHost({ providers: ['slack', 'notion'], appName: 'Tidepool' }, undefined, ['notion'])
+    const { text } = await bare.browser().get('/integrations')
+    await bare.close()
+    expect(text).toContain('<a href="/">Back to Tidepool</a>')
+    expect(text).toContain('Nothing is set up yet.')
+    expect(text).toMatch(/<details class="part" open>.*Slack: set SLACK_CLIENT_ID, SLACK_CLIENT_SECRET/s)
+    const full = await host.browser().get('/integrations')
+    expect(full.text).not.toContain('Nothing is set up yet.')
+  })
+
+  it('says "optional" once', async () => {
+    const { text } = await host.browser().get('/integrations/stripe/connect')
+    expect(text.match(/optional\)/g)).toHaveLength(1)
+  })
+})
+
+describe('a browser at another address than baseUrl', () => {
+  it('is told to the developer, once', async () => {
+    const fresh = await startHost({}, undefined, ['notion'])
+    const warned = () => fresh.log.filter((line) => line.includes('baseUrl'))
+    await fresh.browser().get('/integrations', { ...JSON_ONLY, host: 'localhost:3111' })
+    await fresh.browser().get('/integrations', { host: '127.0.0.1:3000' })
+    expect(warned()).toEqual([])
+    await fresh.browser().get('/integrations', { host: 'localhost:3111' })
+    await fresh.browser().get('/integrations', { host: 'localhost:3111' })
+    await fresh.close()
+    expect(warned()).toEqual([
+      expect.stringMatching(/came to localhost:3111, and baseUrl is http:\/\/127.0.0.1:3000: /),
+    ])
   })
 })
 

@@ -27,6 +27,7 @@ const CAUSES: Record<ConnectionCause, string> = {
 /** The page where users connect accounts. */
 export function connectPage({
   path,
+  home,
   cards,
   csrf,
   nonce,
@@ -34,6 +35,8 @@ export function connectPage({
   appName,
 }: {
   path: string
+  /** Where the app itself begins. */
+  home: string
   cards: readonly ProviderCard[]
   csrf: string
   nonce: string
@@ -49,7 +52,8 @@ export function connectPage({
     title: 'Integrations',
     nonce,
     script: SCRIPT,
-    body: html`<h1>Integrations</h1>
+    body: html`<p class="small"><a href="${home}">Back to ${appName}</a></p>
+<h1>Integrations</h1>
 <p class="soft">Connect the tools you use with ${appName}. The last months of each arrive by themselves.</p>
 ${notice !== undefined && html`<p class="notice" role="status">${notice}</p>`}
 ${connected.length > 0 && html`<section aria-labelledby="connected"><h2 class="part" id="connected">Connected</h2><ul class="grid">${connected.map((card) => connectedCard(card, path, csrf))}</ul></section>`}
@@ -59,7 +63,8 @@ ${
 <ul class="grid tight" data-list>${available.map((card) => html`<li class="card line" data-name="${card.name.toLowerCase()} ${card.category}">${head(card)}${connectLink(card, path, 'Connect')}</li>`)}</ul>
 <p class="soft" role="status" data-none hidden>Nothing with that name.</p></section>`
 }
-${unset.length > 0 && html`<details class="part"><summary>Not set up: ${unset.length}</summary><ul class="plain small">${unset.map((card) => html`<li>${card.name}: set ${card.missing.join(', ')}</li>`)}</ul></details>`}`,
+${cards.every(({ configured, connections }) => !configured && connections.length === 0) && html`<p class="notice">Nothing is set up yet.</p>`}
+${unset.length > 0 && html`<details class="part"${available.length === 0 && html` open`}><summary>Not set up: ${unset.length}</summary><ul class="plain small">${unset.map((card) => html`<li>${card.name}: set ${card.missing.join(', ')}</li>`)}</ul></details>`}`,
   })
 }
 

@@ -88,6 +88,7 @@ const STYLE = `
 body{margin:0;background:var(--ground);color:var(--ink);font:1rem/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;-webkit-text-size-adjust:100%}
 main{max-width:64rem;margin:0 auto;padding:2rem 1.25rem 4rem}
 main.narrow,.narrow{max-width:34rem;margin-inline:auto}
+a{color:var(--accent)}
 h1{font-size:1.6rem;line-height:1.25;letter-spacing:-.01em;margin:0 0 .35rem}
 h2{font-size:1.15rem;margin:0}
 h3{font-size:1.05rem;margin:0;line-height:1.3}

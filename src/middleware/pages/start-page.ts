@@ -60,8 +60,8 @@ function field(
   const control = param.choices
     ? html`<select id="${id}" name="params.${param.name}" ${described}>${param.choices.map((choice) => html`<option value="${choice.value}"${choice.value === (value ?? param.default) && html` selected`}>${choice.label}</option>`)}</select>`
     : html`<input id="${id}" name="params.${param.name}" type="${secret ? 'password' : 'text'}" value="${secret ? '' : value}" placeholder="${param.example}" spellcheck="false" autocapitalize="off" ${described}${!param.optional && html` required`}>`
-  return html`<label for="${id}">${param.label}${param.optional && html` <span class="soft">(optional)</span>`}
+  return html`<label for="${id}"><span>${param.label}${param.optional && html` <span class="soft">(optional)</span>`}</span>
 ${control}
 <span class="soft small" id="${id}-hint">${param.hint}</span>
-${problem !== undefined && html`<span class="error small" id="${id}-error">Not as expected. ${problem === param.hint ? '' : problem}</span>`}</label>`
+${problem !== undefined && html`<span class="error small" id="${id}-error">${problem === param.hint ? 'This does not look right.' : problem}</span>`}</label>`
 }
