@@ -1,3 +1,4 @@
+import { IntegrationError } from '../errors.js'
 import type { DoorAnswer, DoorRequest, Endpoint, ProviderHttp } from '../provider-http/client.js'
 import type { ErrorRules } from '../provider-http/errors.js'
 import type { ProviderDefinition, RequestTemplate, Resource } from './define-provider.js'
@@ -127,6 +128,7 @@ function base(
       credential?.refreshToken,
       credential?.tokenSecret,
       scope.clientSecret,
+      ...Object.values(scope.env ?? {}),
       ...Object.values(credential?.secrets ?? {}),
     ].filter((secret) => secret !== undefined && secret !== '') as string[],
     ...(definition.api.errors && { errors: definition.api.errors }),
@@ -151,20 +153,26 @@ function authorize(
       ...(auth.headers && lowerCase(fillRecord(auth.headers, scope))),
     },
   }
-  if (body !== undefined)
-    built.body = auth.json && typeof body === 'string' ? mergeJson(body, fillRecord(auth.json, scope)) : body
+  if (auth.json && request.method !== 'GET' && request.method !== 'HEAD') {
+    built.headers = { 'content-type': 'application/json', ...built.headers }
+    built.body = mergeJson(definition, body, fillRecord(auth.json, scope))
+  } else if (body !== undefined) built.body = body
   return built
 }
 
-function mergeJson(body: string, more: Record<string, string>): string {
+/** Without the connection's own credentials in it, such a request would be made with those of the app alone. */
+function mergeJson(definition: ProviderDefinition, body: DoorRequest['body'], more: Record<string, string>): string {
+  let value: unknown
   try {
-    const value: unknown = JSON.parse(body)
-    return value !== null && typeof value === 'object' && !Array.isArray(value)
-      ? JSON.stringify({ ...value, ...more })
-      : body
+    value = body === undefined ? {} : JSON.parse(body instanceof Uint8Array ? Buffer.from(body).toString() : `${body}`)
   } catch {
-    return body
+    value = undefined
   }
+  if (value !== null && typeof value === 'object' && !Array.isArray(value)) return JSON.stringify({ ...value, ...more })
+  throw new IntegrationError('REQUEST_INVALID', `${definition.name}: the body must be a JSON object, and no stream`, {
+    provider: definition.name,
+    fields: { body: 'Must be a JSON object.' },
+  })
 }
 
 function lowerCase(headers: Record<string, string>): Record<string, string> {
