@@ -18,6 +18,7 @@ Both read the environment that the app reads. What the app sets in its code is s
   --env-file FILE     variables from a file
   --sqlite FILE       the store of the app, when not ATOM_DATA_DIR or MONGODB_URL
   --mongodb URL
+  --base-url URL      the public address of the app, when not ATOM_BASE_URL (doctor)
   --path PATH         where the routes are mounted (doctor; default /integrations)
   --providers A,B     ids to look at (doctor; default: all that are configured)
 `
@@ -28,6 +29,7 @@ const options = {
   'env-file': { type: 'string' },
   sqlite: { type: 'string' },
   mongodb: { type: 'string' },
+  'base-url': { type: 'string' },
   path: { type: 'string' },
   providers: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
@@ -65,13 +67,16 @@ function parse(args: string[]) {
   }
 }
 
-async function runDoctor(store: StoreChoice, values: { path?: string; providers?: string }): Promise<number> {
+async function runDoctor(
+  store: StoreChoice,
+  { 'base-url': baseUrl, path, providers }: { 'base-url'?: string; path?: string; providers?: string },
+): Promise<number> {
   let failed = 0
-  const { path, providers } = values
   const findings = diagnose({
     env: process.env,
     catalogue,
     store,
+    ...(baseUrl !== undefined && { baseUrl }),
     ...(path !== undefined && { path }),
     ...(providers !== undefined && { providers: providers.split(',').map((id) => id.trim()) }),
   })

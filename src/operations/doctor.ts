@@ -22,6 +22,8 @@ export interface DoctorOptions {
   catalogue: Readonly<Record<string, ProviderDefinition>>
   /** Default: as the environment says. */
   store?: StoreChoice
+  /** Default: `ATOM_BASE_URL`. */
+  baseUrl?: string
   /** Where the routes are mounted. Default `/integrations`. */
   path?: string
   /** Ids. Default: those with a variable that is set. */
@@ -41,17 +43,24 @@ export async function* diagnose(options: DoctorOptions): AsyncGenerator<Finding>
   const { env } = options
   const production = isProduction(env)
   yield* runtime(env, production)
-  const baseUrl = attempt(() => resolveBaseUrl(env.ATOM_BASE_URL, production))
-  yield* said('base URL', baseUrl, (url) => url.href)
+  const baseUrl = attempt(() => resolveBaseUrl(options.baseUrl ?? env.ATOM_BASE_URL, production))
+  yield 'value' in baseUrl
+    ? { level: 'ok', subject: 'base URL', text: baseUrl.value.href }
+    : {
+        level: 'fail',
+        subject: 'base URL',
+        text: baseUrl.error,
+        cure: 'Where the code of the app sets it: --base-url URL',
+      }
   const keys = env.ATOM_ENCRYPTION_KEYS
   const choice = options.store ?? resolveStore({}, env)
   const sealer = keys ? attempt(() => createSealer(keys)) : undefined
   yield* encryptionKeys(sealer, choice, production)
-  yield* said(
-    'secret',
-    attempt(() => resolveSecret(env.ATOM_SECRET, keys ?? 'development', production)),
-    () => (env.ATOM_SECRET ? 'ATOM_SECRET is long enough' : 'made from the encryption key (development only)'),
-  )
+  const secret = attempt(() => resolveSecret(env.ATOM_SECRET, keys ?? 'development', production))
+  const made = 'made from the encryption key (development only)'
+  yield 'value' in secret
+    ? { level: 'ok', subject: 'secret', text: env.ATOM_SECRET ? 'ATOM_SECRET is long enough' : made }
+    : { level: 'fail', subject: 'secret', text: secret.error }
   yield* storeFindings(choice, sealer && 'value' in sealer ? sealer.value : undefined)
   yield* queue(env)
   if ('value' in baseUrl) {
@@ -73,12 +82,6 @@ function attempt<T>(work: () => T): Attempt<T> {
 
 function messageOf(error: unknown): string {
   return (error as Error).message.replace(/^atomIntegrations: /, '')
-}
-
-function* said<T>(subject: string, result: Attempt<T>, text: (value: T) => string): Generator<Finding> {
-  yield 'value' in result
-    ? { level: 'ok', subject, text: text(result.value) }
-    : { level: 'fail', subject, text: result.error }
 }
 
 function* runtime(env: DoctorOptions['env'], production: boolean): Generator<Finding> {
@@ -272,13 +275,15 @@ function* providers(
       if (!chosen) continue
       yield { level: 'warn', subject, text: 'not configured', cure: `Set ${entry.missing.join(', ')}.` }
     } else if (entry.definition.auth.kind !== 'api_key') yield redirectFinding(entry, baseUrl, path, production)
+    else if (chosen) yield { level: 'ok', subject, text: 'users bring a key of their own' }
+    else continue
     shown++
   }
   if (shown === 0)
     yield {
       level: 'warn',
       subject: 'providers',
-      text: 'none is configured',
+      text: 'none is configured, but for those whose users bring a key of their own',
       cure: 'Set the client id and secret of one, such as SLACK_CLIENT_ID and SLACK_CLIENT_SECRET. docs/providers has a guide for each.',
     }
 }

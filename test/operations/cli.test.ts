@@ -246,6 +246,18 @@ describe('doctor', () => {
     expect(out).toContain('made at the first start')
   })
 
+  it('takes what the code of the app sets, and says so where it is missing', async () => {
+    const development = { NODE_ENV: 'development' }
+    const missing = await run(['doctor'], development)
+    expect(missing.out).toMatch(/fail {2}base URL: .*"baseUrl" is missing.*\n.*→ .*--base-url URL/)
+    const said = await run(['doctor', '--base-url', 'http://localhost:1'], development)
+    expect(said.code).toBe(0)
+    expect(said.out).toContain('ok    base URL: http://localhost:1/')
+    expect(said.out).toContain('warn  providers: none is configured')
+    const stripe = await run(['doctor', '--base-url', 'http://localhost:1', '--providers', 'stripe'], development)
+    expect(stripe.out).toContain('ok    stripe: users bring a key of their own')
+  })
+
   it('tells a store and a Redis that do not answer', async () => {
     const env = { ATOM_BASE_URL: 'https://app.example.invalid', ATOM_SECRET: secret, ATOM_ENCRYPTION_KEYS: OLD }
     const { code, out } = await run(['doctor'], {
