@@ -161,7 +161,7 @@ function tokens(provider) {
   if (auth.kind !== 'oauth2')
     return auth.kind === 'api_key'
       ? 'The key stays valid until it is withdrawn at the provider. It is sealed like every credential.'
-      : 'The token stays valid until it is revoked.'
+      : `The token stays valid until it is revoked.${grantOf(provider)}`
   const life = auth.accessTokenSeconds
     ? `An access token lives ${duration(auth.accessTokenSeconds)}.`
     : 'The answer tells how long an access token lives; where it does not, a refresh follows a 401.'
@@ -170,19 +170,25 @@ function tokens(provider) {
     static: 'The refresh token stays the same.',
     rotating: 'Each refresh brings a new refresh token, which is stored before anything else happens.',
   }
-  const grant =
-    provider.grant === 'exclusive'
-      ? ' One live grant per account: a second organisation that connects the same account is refused.'
-      : provider.grant === 'shared'
-        ? ' The grant is shared by all connections of the account: it is revoked with the last one.'
-        : ''
   const idle = auth.refreshIdleSeconds
     ? ` A refresh token that is not used for ${duration(auth.refreshIdleSeconds)} ends; \`backgroundRefresh: true\` uses it in time.`
     : ''
   const choice = provider.choices
     ? ` Where one approval reaches several, the user chooses the ${provider.choices.noun} on a page of ours.`
     : ''
-  return `${life} ${kinds[auth.refreshToken]}${idle}${grant}${choice}`
+  return `${life} ${kinds[auth.refreshToken]}${idle}${grantOf(provider)}${choice}`
+}
+
+/** What else hangs on a grant, and how it ends. */
+function grantOf({ name, auth, grant }) {
+  const others = {
+    exclusive: ' One live grant per account: a second organization that connects the same account is refused.',
+    shared: ' The grant is shared by all connections of the account: it is revoked with the last one.',
+  }
+  const end = auth.revocation
+    ? ''
+    : ` ${name} has no call to revoke a token: to end the grant, the person removes the app in the settings of the account.`
+  return `${others[grant] ?? ''}${end}`
 }
 
 function envExample() {

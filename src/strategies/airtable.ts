@@ -148,7 +148,7 @@ export const airtable = defineProvider({
   guide: {
     setup: [
       'Open https://airtable.com/create/oauth and register a new OAuth integration.',
-      'Enter the redirect URL: https, or http for localhost.',
+      'Enter the redirect URI: https, or http for localhost.',
       'Tick the four read scopes listed here.',
       'Fill in support email, privacy policy and terms of service: until then only your own account can connect.',
       'Copy the client ID into AIRTABLE_CLIENT_ID, generate a client secret, and copy it into AIRTABLE_CLIENT_SECRET at once.',
@@ -164,7 +164,6 @@ export const airtable = defineProvider({
       'A record says when it was created, not when it was changed: the window goes by its last edit, its time is that of its creation.',
       'Values that are only computed anew, deleted records, and comments on records without another change are not found.',
       'Airtable answers 5 calls a second for each base, and only so many a month on the Free and Team plans.',
-      'Airtable has no call to revoke a token: people disconnect the integration in their Airtable account.',
     ],
   },
   deviations: {

@@ -164,7 +164,7 @@ export const asana = defineProvider({
   guide: {
     setup: [
       'Open the developer console at https://app.asana.com/0/my-apps and create an app.',
-      'On the OAuth tab add the redirect URL (https).',
+      'On the OAuth tab add the redirect URI (https).',
       'On the same tab select the read scopes listed here: Asana stops an authorization that asks for another. An app with full permissions needs ASANA_SCOPES=default instead.',
       'Under Manage distribution choose Any workspace: elsewhere the client ID would look invalid to Asana.',
       'Copy client ID and client secret from the OAuth tab into ASANA_CLIENT_ID and ASANA_CLIENT_SECRET.',

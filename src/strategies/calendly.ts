@@ -98,7 +98,7 @@ const resources: readonly Resource[] = [
 export const calendly = defineProvider({
   id: 'calendly',
   name: 'Calendly',
-  category: 'scheduling',
+  category: 'calendar',
   auth: {
     kind: 'oauth2',
     authorizationURL: 'https://auth.calendly.com/oauth/authorize',

@@ -180,9 +180,9 @@ export const canva = defineProvider({
     setup: [
       'Open https://www.canva.com/developers/ with an account that has multi-factor sign-in switched on.',
       'Create an integration: Public, which Canva reviews before others than your own team can connect, or Private, for teams on the Enterprise plan.',
-      'Copy the client ID, and the secret that is generated and shown once, into CANVA_CLIENT_ID and CANVA_CLIENT_SECRET.',
+      'Copy the client ID, and the secret that is generated and shown only once, into CANVA_CLIENT_ID and CANVA_CLIENT_SECRET.',
       'Under Scopes tick the read scopes listed here: a scope that is asked for and not ticked stops the authorization. A write scope does not include its read scope.',
-      'Under Authentication add the redirect URL: https, or http://127.0.0.1 with a port for development; the name localhost is refused.',
+      'Under Authentication add the redirect URI: https, or http://127.0.0.1 with a port for development; the name localhost is refused.',
     ],
     sources: [
       'https://www.canva.dev/docs/connect/authentication/ (read 2026-11-20)',

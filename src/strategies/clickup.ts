@@ -196,8 +196,8 @@ export const clickup = defineProvider({
   grant: 'exclusive',
   guide: {
     setup: [
-      'As an owner or admin of a ClickUp workspace open Settings, ClickUp API (or Apps).',
-      'Choose Create an App, give it a name and the redirect URL.',
+      'As an owner or administrator of a ClickUp workspace open Settings, ClickUp API (or Apps).',
+      'Choose Create an App, give it a name and the redirect URI.',
       'Copy client ID and client secret into CLICKUP_CLIENT_ID and CLICKUP_CLIENT_SECRET.',
       'There are no scopes to choose: people pick workspaces on the consent screen.',
     ],
@@ -214,7 +214,6 @@ export const clickup = defineProvider({
       'Comments need one call for each changed task: at 100 calls a minute (most plans) this takes long.',
       'Only the time entries of the person who connected, that start in the window.',
       'ClickUp keeps one grant per person and app, so one person is one connection: a second tenant is refused.',
-      'ClickUp has no call to revoke a token: people disconnect the app in their ClickUp settings.',
     ],
   },
   deviations: {

@@ -410,6 +410,7 @@ type FaultKindName = import('../errors.js').FaultKind
 export interface ProviderDefinition {
   id: string
   name: string
+  /** One word for the connect page, such as `chat`, `files`, `tasks`, `crm` or `finance`: the one of its like where there is one. */
   category: string
   /** Providers that share one OAuth client and one callback path (Google, Microsoft): id of the path, prefix of the environment. Default: the provider's own. */
   client?: { id: string; env: string }

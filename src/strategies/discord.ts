@@ -232,7 +232,7 @@ export const discord = defineProvider({
   guide: {
     setup: [
       'Open https://discord.com/developers/applications and create an application.',
-      'On the OAuth2 page copy the client ID, reset the secret, and put both into DISCORD_CLIENT_ID and DISCORD_CLIENT_SECRET; add the redirect URL.',
+      'On the OAuth2 page copy the client ID, reset the secret, and put both into DISCORD_CLIENT_ID and DISCORD_CLIENT_SECRET; add the redirect URI.',
       'On the Bot page reset the token and put it into DISCORD_BOT_TOKEN. Switch the message content intent on, and the server members intent to read members.',
       'On the same page make the bot public and switch on that it requires the OAuth2 code grant.',
       'The person who connects needs the right to manage the chosen server.',

@@ -212,9 +212,9 @@ export const figma = defineProvider({
   guide: {
     setup: [
       'Open https://www.figma.com/developers/apps and create an OAuth app; it belongs to a team or an organization.',
-      'Under OAuth credentials add the callback URL; http://localhost is accepted for development.',
+      'Under OAuth credentials add the redirect URI as callback URL; http://localhost is accepted for development.',
       'Tick the scopes current_user:read, projects:read, file_comments:read and file_versions:read.',
-      'Copy client ID and client secret, which is shown once, into FIGMA_CLIENT_ID and FIGMA_CLIENT_SECRET.',
+      'Copy client ID and client secret, which is shown only once, into FIGMA_CLIENT_ID and FIGMA_CLIENT_SECRET.',
       'Publish the app as a private one, for your own organization: a public app may not ask for projects:read, and without it no files can be listed.',
       'Have the address of the team page at hand when connecting: the number of the team stands in it.',
     ],
@@ -229,7 +229,7 @@ export const figma = defineProvider({
       'Public apps cannot list projects and files: Figma keeps the scope projects:read for private ones.',
       'One app can hold one connection per person: connecting again with another team moves it to that team, and a second tenant is refused.',
       'People with a view seat, and files of Starter teams, have very low limits: the backfill can then take days.',
-      'What is drawn in a file is not read. Figma has no call to revoke a token: the person removes the app in the settings.',
+      'What is drawn in a file is not read.',
     ],
   },
   deviations: {

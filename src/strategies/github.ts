@@ -209,9 +209,9 @@ export const github = defineProvider({
   guide: {
     setup: [
       'On github.com open Settings, Developer settings, OAuth Apps (or the same in the settings of an organization) and create a new OAuth app.',
-      'Enter name and home page, and the redirect URL as authorization callback URL; leave wildcards off.',
+      'Enter name and home page, and the redirect URI as authorization callback URL; leave wildcards off.',
       'Leave token expiration on: tokens are refreshed.',
-      'Copy the client ID into GITHUB_CLIENT_ID, generate a client secret and copy it into GITHUB_CLIENT_SECRET; it is shown once.',
+      'Copy the client ID into GITHUB_CLIENT_ID, generate a client secret and copy it into GITHUB_CLIENT_SECRET; it is shown only once.',
       'Where an organization restricts third-party access, an owner has to approve the app.',
     ],
     sources: [

@@ -183,7 +183,7 @@ export const gitlab = defineProvider({
     setup: [
       'On the instance open the avatar, Edit profile, Applications (or the settings of a group, or the Admin area for the whole instance).',
       'Add a new application: a name, the redirect URI, Confidential ticked, and the scopes read_user and read_api.',
-      'Copy the application ID into GITLAB_CLIENT_ID and the secret into GITLAB_CLIENT_SECRET; the secret is shown once.',
+      'Copy the application ID into GITLAB_CLIENT_ID and the secret into GITLAB_CLIENT_SECRET; the secret is shown only once.',
       'For an instance of your own set GITLAB_BASE_URL to its address; an application of gitlab.com does not work there.',
     ],
     sources: [

@@ -134,7 +134,7 @@ function hasReason(body: unknown, reason: string): boolean {
 export const googleSetup = [
   'On the OAuth consent screen fill in app name and support address, and choose the audience: External for any Google account, Internal for your own Workspace.',
   'While the app is in Testing, add each tester under Audience; their connections end after 7 days.',
-  'Under Clients create an OAuth client of the type Web application, add the redirect URI, and copy client ID and secret into GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET.',
+  'Under Clients create an OAuth client of the type Web application, add the redirect URI, and copy client ID and client secret into GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET.',
 ] as const
 
 export const googleSources = [

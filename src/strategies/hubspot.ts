@@ -186,7 +186,7 @@ export const hubspot = defineProvider({
   guide: {
     setup: [
       'Create a HubSpot developer account, and in it an app with OAuth authentication (new apps are made with the developer projects command line).',
-      'In the auth settings of the app add the redirect URL: https, or http for localhost only, and a host name, no IP address.',
+      'In the auth settings of the app add the redirect URI: https, or http for localhost only, and a host name, no IP address.',
       'Add exactly the scopes listed here as required scopes: HubSpot stops an installation whose scopes differ.',
       'Copy client ID and client secret into HUBSPOT_CLIENT_ID and HUBSPOT_CLIENT_SECRET.',
       'Install the app in a developer test account first. The person who connects needs the super admin or the app marketplace permission.',

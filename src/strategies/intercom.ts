@@ -192,8 +192,8 @@ export const intercom = defineProvider({
   guide: {
     setup: [
       'Sign up for a developer workspace at https://app.intercom.com/a/developer-signup.',
-      'Open Settings, Integrations, Developer Hub, and there a new app.',
-      'Under Authentication tick OAuth, add the https redirect URL, and tick the permissions to read conversations, users and companies, tickets, and admins.',
+      'Open Settings, Integrations, Developer Hub and create a new app.',
+      'Under Authentication tick OAuth, add the https redirect URI, and tick the permissions to read conversations, users and companies, tickets, and admins.',
       'Under Basic information copy client ID and client secret into INTERCOM_CLIENT_ID and INTERCOM_CLIENT_SECRET.',
       'Submit the app for review: before that only its own workspace can install it. Permissions that change later need a new review, and every workspace has to connect again.',
     ],

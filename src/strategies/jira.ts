@@ -222,7 +222,7 @@ export const jira = defineProvider({
     setup: [
       'Open https://developer.atlassian.com/console/myapps and create an OAuth 2.0 integration.',
       'Under Permissions add the Jira API and configure the classic scopes read:jira-work and read:jira-user.',
-      'Under Authorization add OAuth 2.0 (3LO) with the redirect URL as callback URL.',
+      'Under Authorization add OAuth 2.0 (3LO) with the redirect URI as callback URL.',
       'Under Settings copy the client ID into JIRA_CLIENT_ID and the secret into JIRA_CLIENT_SECRET.',
       'Under Distribution switch sharing on (it wants a vendor name and a privacy policy), so that others than the owner can connect.',
     ],
@@ -238,7 +238,6 @@ export const jira = defineProvider({
       'One site per connection: whoever has several connects each of them.',
       'A person has to connect again after 365 days at the latest, and after a change of the Atlassian password.',
       'Email addresses of people are hidden unless their profile shows them.',
-      'Atlassian has no call to revoke a grant: the person removes the app in the settings of the Atlassian account.',
     ],
   },
   deviations: {

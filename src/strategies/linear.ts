@@ -154,7 +154,7 @@ export const linear = defineProvider({
   guide: {
     setup: [
       'In Linear open Settings, API, OAuth applications (best in a workspace kept for this purpose) and create an application.',
-      'Enter the redirect URL as callback URL.',
+      'Enter the redirect URI as callback URL.',
       'Switch on Public, so that other workspaces can connect.',
       'Copy client ID and client secret into LINEAR_CLIENT_ID and LINEAR_CLIENT_SECRET.',
     ],

@@ -346,7 +346,7 @@ export const linkedin = defineProvider({
       'Create a LinkedIn Page for your company, or use the one it has; its super admin must confirm the app.',
       'Open https://www.linkedin.com/developers/apps/new, create the app, link the Page and have it verified.',
       'On the Products tab request Sign In with LinkedIn using OpenID Connect; for pages the Community Management API; for the data of members in the EEA and Switzerland the Member Data Portability API (3rd Party). Each of them may need an app of its own.',
-      'On the Auth tab copy the client ID and the primary client secret into LINKEDIN_CLIENT_ID and LINKEDIN_CLIENT_SECRET and add the redirect URL: https, without query parameters.',
+      'On the Auth tab copy the client ID and the primary client secret into LINKEDIN_CLIENT_ID and LINKEDIN_CLIENT_SECRET and add the redirect URI: https, without query parameters.',
       'When a product is approved, name its scopes in LINKEDIN_SCOPES. A scope that the Auth tab does not list stops every authorization.',
       'Versions of the API end after about a year: set LINKEDIN_API_VERSION to a newer one in time.',
       "Read LinkedIn's terms on how long data of members may be kept.",
@@ -365,7 +365,6 @@ export const linkedin = defineProvider({
       'Posts and statistics of pages need the Community Management API, which LinkedIn approves per app.',
       'The own posts, comments, messages and connections of a person need the Member Data Portability API, and a member in the EEA or Switzerland.',
       'Without a refresh token, which only approved partners get, people have to connect again after 60 days; with one, after 365 days.',
-      'LinkedIn describes no call to revoke a token: the person removes the app in the settings.',
     ],
   },
   deviations: {

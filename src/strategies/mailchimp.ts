@@ -195,7 +195,7 @@ export const mailchimp = defineProvider({
       'https://github.com/requests/requests-oauthlib/pull/169 (read 2026-11-20)',
     ],
     limits: [
-      'Mailchimp has no call to revoke a token: the person removes the app under Connected sites.',
+      'At Mailchimp the person removes the app under Connected sites.',
       'Later edits of campaigns that were created and sent before the window are not found.',
       'An account that Mailchimp moves to another data centre has to be connected again.',
     ],

@@ -110,7 +110,7 @@ export const microsoftErrors: ErrorRules = {
     Authorization_RequestDenied: 'scope',
     // Exchange's word for a scope that is missing.
     ErrorAccessDenied: 'scope',
-    // No licence for Exchange, or a mailbox on a server of the organisation.
+    // No licence for Exchange, or a mailbox on a server of the organization.
     MailboxNotEnabledForRESTAPI: 'permission',
     MailboxNotSupportedForRESTAPI: 'permission',
     OrganizationFromTenantGuidNotFound: 'permission',
@@ -131,7 +131,7 @@ export const microsoftErrors: ErrorRules = {
 }
 
 export const microsoftSetup = [
-  'In the Microsoft Entra admin center open App registrations, New registration, and choose the supported account types: any organisation, with personal accounts when Outlook.com must work.',
+  'In the Microsoft Entra admin center open App registrations, New registration, and choose the supported account types: any organization, with personal accounts when Outlook.com must work.',
   'Copy the application (client) ID into MICROSOFT_CLIENT_ID.',
   'Under Authentication add the platform Web (no other: a redirect URI of the type SPA ends refresh tokens after 24 hours) and the redirect URI: https, or http for localhost.',
   'Under Certificates & secrets make a client secret, copy its value into MICROSOFT_CLIENT_SECRET and note its end date: after it no connection can be refreshed until there is a new one.',
@@ -142,7 +142,7 @@ export function microsoftPermissions(...scopes: readonly string[]): string[] {
   const all = [...identityScopes.map(({ scope }) => scope), ...scopes]
   return [
     `Under API permissions add the delegated permissions of Microsoft Graph: ${all.join(', ')}.`,
-    'For work accounts of other organisations complete the publisher verification: many tenants let people consent to verified publishers only. Where a tenant forbids it altogether, its administrator approves the app at https://login.microsoftonline.com/{tenant}/adminconsent?client_id={client id}.',
+    'For work accounts of other organizations complete the publisher verification: many tenants let people consent to verified publishers only. Where a tenant forbids it altogether, its administrator approves the app at https://login.microsoftonline.com/{tenant}/adminconsent?client_id={client ID}.',
   ]
 }
 

@@ -248,10 +248,10 @@ export const monday = defineProvider({
   guide: {
     setup: [
       'In monday.com open the avatar menu, Developers, and create an app in the Developer Center.',
-      'Under OAuth & Permissions select the scopes listed here and add the redirect URL.',
+      'Under OAuth & Permissions select the scopes listed here and add the redirect URI.',
       'In a draft version switch the New OAuth Flow toggle on, set the version to Active for me and test it.',
       'Copy client ID and client secret from the general settings into MONDAY_CLIENT_ID and MONDAY_CLIENT_SECRET.',
-      'Promote the version to live and share the app under Distribute: an admin of each account has to install it once.',
+      'Promote the version to live and share the app under Distribute: an administrator of each account has to install it once.',
     ],
     sources: [
       'https://developer.monday.com/apps/docs/migrating-to-the-new-oauth-flow (read 2026-11-20)',

@@ -193,7 +193,7 @@ export const openai = defineProvider({
     setup: [
       'Nothing has to be registered: each user brings a key.',
       'An owner of the OpenAI organization opens Settings, Organization, Admin keys and creates an Admin key, with read permissions for usage and audit logs only where that can be chosen.',
-      'The key is shown once: copy it at once and paste it into the form.',
+      'The key is shown only once: copy it at once and paste it into the form.',
       'For batches connect a second time with a project API key (Settings, API keys): an Admin key cannot read them.',
       'Switch on audit logging in the data controls of the organization if that history is wanted.',
     ],

@@ -113,7 +113,7 @@ export const outlook = defineProvider({
     limits: [
       'Messages have the beginning of their text, and no attachments.',
       'Of the calendars only the primary one, and of it what took place in the window.',
-      'Mailboxes without an Exchange Online licence, or on a server of the organisation, cannot be read.',
+      'Mailboxes without an Exchange Online licence, or on a server of the organization, cannot be read.',
     ],
   },
   deviations: {

@@ -139,7 +139,7 @@ const resources: readonly Resource[] = [
 export const plaid = defineProvider({
   id: 'plaid',
   name: 'Plaid',
-  category: 'banking',
+  category: 'finance',
   credentialsEnv: { clientId: 'PLAID_CLIENT_ID', clientSecret: 'PLAID_SECRET' },
   params: [
     {

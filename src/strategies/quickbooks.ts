@@ -111,20 +111,20 @@ const KEYSET =
 export const quickbooks = defineProvider({
   id: 'quickbooks',
   name: 'QuickBooks Online',
-  category: 'accounting',
+  category: 'finance',
   params: [
     {
       name: 'realmId',
       label: 'Company',
       pattern: /^\d{10,19}$/,
-      hint: 'The company id of QuickBooks, 10 to 19 digits. QuickBooks names it itself.',
+      hint: 'The company id of QuickBooks, 10 to 19 digits. QuickBooks names it when the account is connected.',
       from: 'callback',
     },
     {
       name: 'environment',
       label: 'Environment',
       pattern: /^(production|sandbox)$/,
-      hint: 'production or sandbox; each has client id and secret of its own.',
+      hint: 'production or sandbox; each has client ID and client secret of its own.',
       from: 'config',
       env: 'QUICKBOOKS_ENVIRONMENT',
       default: 'production',
@@ -202,7 +202,7 @@ export const quickbooks = defineProvider({
     setup: [
       'Create an account on https://developer.intuit.com; a sandbox company comes with it (My Hub, Sandbox).',
       'In the app dashboard create an app for QuickBooks Online and Payments with the Accounting scope.',
-      'Under Settings, Redirect URIs add the redirect URL. Development and production have a list each; production wants https, development also takes http://localhost.',
+      'Under Settings, Redirect URIs add the redirect URI. Development and production have a list each; production wants https, development also takes http://localhost.',
       'Under Keys and credentials copy client ID and client secret into QUICKBOOKS_CLIENT_ID and QUICKBOOKS_CLIENT_SECRET; with those of the development section set QUICKBOOKS_ENVIRONMENT=sandbox.',
       'For real companies fill in the app assessment, then use the production keys and QUICKBOOKS_ENVIRONMENT=production. Keys of one environment are refused with 401 or 403 in the other.',
     ],

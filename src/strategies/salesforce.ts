@@ -51,7 +51,7 @@ const tokenErrors: ErrorRules = {
   codes: {
     invalid_client_id: 'client',
     invalid_client_credentials: 'client',
-    // The administrators of the organisation decide which apps may be used, and by whom.
+    // The administrators of the organization decide which apps may be used, and by whom.
     invalid_app_access: 'admin',
     OAUTH_APP_BLOCKED: 'admin',
     OAUTH_APP_ACCESS_DENIED: 'admin',
@@ -91,10 +91,10 @@ function query(name: string, object: string, fields: string, limits?: string): R
 }
 
 /**
- * Salesforce: OAuth 2.0 authorization code with PKCE at login.salesforce.com, test.salesforce.com or the organisation's My Domain.
+ * Salesforce: OAuth 2.0 authorization code with PKCE at login.salesforce.com, test.salesforce.com or the organization's My Domain.
  *
- * The token answer names the address of the organisation (`instance_url`), to which every API call goes; a refresh may name a new one.
- * It does not say how long a token lives: that is the session timeout of the organisation, so a refresh follows a 401 and no clock.
+ * The token answer names the address of the organization (`instance_url`), to which every API call goes; a refresh may name a new one.
+ * It does not say how long a token lives: that is the session timeout of the organization, so a refresh follows a 401 and no clock.
  * The refresh token mostly stays; where the app has rotation on, the new one is kept. Five are live per person and app.
  *
  * @see {@link https://help.salesforce.com/s/articleView?id=xcloud.remoteaccess_oauth_web_server_flow.htm | Salesforce, web server flow} (read 2026-11-20)
@@ -119,7 +119,7 @@ export const salesforce = defineProvider({
     {
       // Every call with the token goes there, so it has to be a host of Salesforce.
       name: 'instance_url',
-      label: 'Address of the organisation',
+      label: 'Address of the organization',
       pattern: /^https:\/\/[a-z0-9-]+(\.[a-z0-9-]+)*\.salesforce\.com$/i,
       hint: 'Salesforce names it when the account is connected.',
       example: 'https://acme.my.salesforce.com',
@@ -155,16 +155,16 @@ export const salesforce = defineProvider({
     accountId: 'organization_id',
     accountName: ['preferred_username', 'email', 'name'],
     email: 'email',
-    // The token sees what its person may see: a colleague in the same organisation is another connection.
+    // The token sees what its person may see: a colleague in the same organization is another connection.
     keyParts: ['user_id'],
-    // An organisation can move to another instance.
+    // An organization can move to another instance.
     uniqueAcrossHosts: true,
   },
   api: {
     baseURL: '{instance_url}/services/data/v66.0',
     headers: { accept: 'application/json', 'sforce-query-options': 'batchSize=2000' },
     errors,
-    // Requests are counted by the day and organisation, and no two have the same number: the answers say when it is reached.
+    // Requests are counted by the day and organization, and no two have the same number: the answers say when it is reached.
     concurrency: 4,
   },
   resources: [
@@ -197,11 +197,11 @@ export const salesforce = defineProvider({
   ],
   guide: {
     setup: [
-      'In a Developer Edition organisation open Setup, App Manager, New External Client App; choose Packaged as distribution when others are to connect.',
-      'Enable OAuth, enter the callback URL (https, or http for localhost), and add the scopes api, refresh_token and openid. Keep the secret required for both flows, and PKCE.',
+      'In a Developer Edition organization open Setup, App Manager, New External Client App; choose Packaged as distribution when others are to connect.',
+      'Enable OAuth, enter the redirect URI as callback URL (https, or http for localhost), and add the scopes api, refresh_token and openid. Keep the secret required for both flows, and PKCE.',
       'Under Settings, OAuth Settings copy consumer key and secret into SALESFORCE_CLIENT_ID and SALESFORCE_CLIENT_SECRET.',
       'Under Policies let refresh tokens be valid until they are revoked.',
-      "For others' organisations: package the app; an administrator there installs it and allows its users. Salesforce blocks people from apps that are not installed.",
+      "For others' organizations: package the app; an administrator there installs it and allows its users. Salesforce blocks people from apps that are not installed.",
       'A new app can need ten minutes before the first login works.',
     ],
     sources: [
@@ -218,7 +218,7 @@ export const salesforce = defineProvider({
       'The standard fields listed here; a field or object that the person may not see skips its whole resource.',
       'The edition must have the API: Enterprise, Unlimited, Performance and Developer do, Professional as an add-on.',
       'At most five connections of one person with one app: a sixth ends the oldest.',
-      'Organisations of the government and China clouds cannot be connected.',
+      'Organizations of the government and China clouds cannot be connected.',
     ],
   },
   deviations: {

@@ -106,7 +106,7 @@ export const sendgrid = defineProvider({
       name: 'apiKey',
       label: 'API key',
       pattern: /^SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}$/,
-      hint: 'In the SendGrid console under Settings, API keys: 69 characters that begin with SG. and are shown once, when the key is created.',
+      hint: 'In the SendGrid console under Settings, API Keys: 69 characters that begin with SG. and are shown only once, when the key is created.',
       example: 'SG.…',
       secret: true,
     },
@@ -238,7 +238,7 @@ export const sendgrid = defineProvider({
       'Nothing has to be registered: each user brings a key.',
       'The user opens Settings, API Keys, Create API Key in the SendGrid console and chooses Restricted Access.',
       'The key gets read access to Stats and Suppressions, and to Email Activity where that was bought.',
-      'The key is shown once: copy it at once and paste it into the form. EU is chosen only for an EU regional subuser.',
+      'The key is shown only once: copy it at once and paste it into the form. EU is chosen only for an EU regional subuser.',
       'For a history of single messages buy additional email activity history under Account Details, Your Products, Add-ons; keys made before need the permission added.',
     ],
     sources: [
@@ -249,7 +249,7 @@ export const sendgrid = defineProvider({
     ],
     limits: [
       'Single messages (email activity) need a paid add-on, reach back 30 days at most, and do not exist for EU subusers; daily statistics and suppressions reach the whole window.',
-      'Email activity is limited to 6 requests a minute with 1000 messages each.',
+      'Email activity is limited to 6 requests a minute with 1,000 messages each.',
       'Suppressions are those still on the list: what was removed from it is not found.',
       'Without the permission user.username.read the connection is named by the first and last characters of the key, and a new key makes a new connection.',
     ],

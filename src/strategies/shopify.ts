@@ -251,10 +251,10 @@ export const shopify = defineProvider({
   guide: {
     setup: [
       'Open https://dev.shopify.com/dashboard and create an app.',
-      'In a version of the app set the app URL, the redirect URL and the read scopes listed here, then release it.',
+      'In a version of the app set the app URL, the redirect URI and the read scopes listed here, then release it.',
       'Under API access request protected customer data (customers, with name and email), and read_all_orders when the history should reach further back than 60 days; add that scope to SHOPIFY_SCOPES once it is approved.',
       'Choose the distribution, public or custom. Without one, only development stores of your organization can install the app.',
-      'Under Settings, Credentials copy client ID and secret into SHOPIFY_CLIENT_ID and SHOPIFY_CLIENT_SECRET.',
+      'Under Settings, Credentials copy client ID and client secret into SHOPIFY_CLIENT_ID and SHOPIFY_CLIENT_SECRET.',
     ],
     sources: [
       'https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/offline-access-tokens (read 2026-11-20)',
@@ -267,7 +267,7 @@ export const shopify = defineProvider({
       'Without read_all_orders, orders created more than 60 days ago are not shown.',
       'Customer data stays empty or refused until Shopify grants the app access to protected customer data.',
       'One app can hold one connection per shop: a second tenant is refused.',
-      'An app that is uninstalled loses its access at once; Shopify has no call to revoke a token.',
+      'An app that is uninstalled loses its access at once.',
     ],
   },
 })

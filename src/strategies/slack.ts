@@ -248,7 +248,7 @@ export const slack = defineProvider({
     setup: [
       'Open https://api.slack.com/apps, create an app from scratch, and choose a workspace to develop in.',
       'Under Basic Information copy the client ID and the client secret into SLACK_CLIENT_ID and SLACK_CLIENT_SECRET.',
-      'Under OAuth & Permissions add the redirect URL (https) and save it.',
+      'Under OAuth & Permissions add the redirect URI (https) and save it.',
       'On the same page add the user token scopes listed here. Bot token scopes are needed only when SLACK_BOT_SCOPES is set.',
       'To let tokens expire, switch token rotation on in the app manifest. It cannot be switched off again.',
       'Activate public distribution to connect other workspaces than your own.',
@@ -266,7 +266,7 @@ export const slack = defineProvider({
       freePlan,
       reducedLimits,
       'Edits and deletions of messages that were read before are not found.',
-      'The app has to be installed in a workspace: an installation for a whole Enterprise Grid organisation is not read.',
+      'The app has to be installed in a workspace: an installation for a whole Enterprise Grid organization is not read.',
       'With SLACK_BOT_SCOPES the bot stays in the workspace when a connection is removed: an administrator removes the app there.',
     ],
   },

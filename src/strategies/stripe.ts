@@ -60,7 +60,7 @@ function list(name: string, limits?: string): Resource {
 export const stripe = defineProvider({
   id: 'stripe',
   name: 'Stripe',
-  category: 'payments',
+  category: 'finance',
   credentialsEnv: null,
   params: [
     {

@@ -303,9 +303,9 @@ export const whatsapp = defineProvider({
   },
   guide: {
     setup: [
-      'Open developers.facebook.com/apps, create an app of the type Business, add the product WhatsApp and link a verified business portfolio.',
+      'Open https://developers.facebook.com/apps, create an app of the type Business, add the product WhatsApp and link a verified business portfolio.',
       'Under App settings, Basic copy the App ID into WHATSAPP_CLIENT_ID and the App secret into WHATSAPP_CLIENT_SECRET. Leave "Require App Secret" off: appsecret_proof is not sent.',
-      'Under Facebook Login for Business, Settings add the redirect URL (https; localhost only while the app is in development mode) and its domain.',
+      'Under Facebook Login for Business, Settings add the redirect URI (https; localhost only while the app is in development mode) and its domain.',
       'Under Configurations create one from the WhatsApp Embedded Signup template (v3 or v4) with the two WhatsApp permissions and a system user token without expiry; its id is WHATSAPP_CONFIG_ID.',
       'Become a Tech Provider, pass business verification and App Review for Advanced Access of both permissions, then set the app live. Until then only your own business account can be connected, by people with a role in the app.',
       'To receive messages in your app set a webhook in the WhatsApp configuration and subscribe each connected account (POST /{account}/subscribed_apps, with the fetch of the connection).',

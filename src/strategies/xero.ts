@@ -95,20 +95,20 @@ const connection = (id: string, tenantId: string, tenantType: string, tenantName
 export const xero = defineProvider({
   id: 'xero',
   name: 'Xero',
-  category: 'accounting',
+  category: 'finance',
   params: [
     {
       name: 'tenantId',
       label: 'Organisation',
       pattern: uuid,
-      hint: 'The id of an organisation in Xero. It is known once you connected.',
+      hint: 'The id of an organisation in Xero. Xero names it when the account is connected.',
       from: 'token',
     },
     {
       name: 'connectionId',
       label: 'Connection',
       pattern: uuid,
-      hint: 'The id that Xero gave the connection of the organisation. It is known once you connected.',
+      hint: 'The id that Xero gave the connection of the organisation. Xero names it when the account is connected.',
       from: 'token',
     },
   ],
@@ -194,7 +194,7 @@ export const xero = defineProvider({
       'Sign up for a Xero developer account and open My Apps (https://developer.xero.com/app/manage).',
       'Create a new app of the integration type Web app.',
       'Enter the company URL and the redirect URI: https, or http://localhost for development.',
-      'Under Configuration copy the client id into XERO_CLIENT_ID, generate a secret and copy it into XERO_CLIENT_SECRET; it is shown once.',
+      'Under Configuration copy the client ID into XERO_CLIENT_ID, generate a secret and copy it into XERO_CLIENT_SECRET; it is shown only once.',
       'Test with the demo company that every Xero login has. The tier of an app bounds how many organisations can be connected: 5 on the free one.',
       'For an app from before 2 March 2026 set XERO_SCOPES with accounting.transactions.read instead of the scopes for invoices, bank transactions and payments, or migrate it before September 2027.',
     ],

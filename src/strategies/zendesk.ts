@@ -212,8 +212,8 @@ export const zendesk = defineProvider({
   guide: {
     setup: [
       'As an administrator open the Admin Center, Apps and integrations, APIs, OAuth clients, and add a client of the kind confidential.',
-      'Add the redirect URL: https, or http for localhost and 127.0.0.1.',
-      'Copy the identifier into ZENDESK_CLIENT_ID and the secret, shown once after saving, into ZENDESK_CLIENT_SECRET.',
+      'Add the redirect URI: https, or http for localhost and 127.0.0.1.',
+      'Copy the identifier into ZENDESK_CLIENT_ID and the secret, shown only once after saving, into ZENDESK_CLIENT_SECRET.',
       'To connect accounts other than your own, request a global OAuth client in the marketplace portal; its identifier, which begins with zdg-, replaces ZENDESK_CLIENT_ID.',
       'Let an administrator of the account connect: the exports are closed to agents.',
     ],

@@ -145,13 +145,13 @@ const resources: readonly Resource[] = [
 export const zohoBooks = defineProvider({
   id: 'zoho-books',
   name: 'Zoho Books',
-  category: 'accounting',
+  category: 'finance',
   params: [
     {
       name: 'accounts-server',
       label: 'Accounts server',
       pattern: /^https:\/\/accounts\.(zoho\.(com|eu|in|com\.au|jp|sa|uk|ae|com\.cn)|zohocloud\.ca)$/,
-      hint: 'The server of the data centre, such as https://accounts.zoho.eu. Zoho names it itself.',
+      hint: 'The server of the data centre, such as https://accounts.zoho.eu. Zoho names it when the account is connected.',
       from: 'callback',
       // An app without other data centres has the home one.
       optional: true,
@@ -160,7 +160,7 @@ export const zohoBooks = defineProvider({
       name: 'apiDomain',
       label: 'API domain',
       pattern: /^https:\/\/www\.zohoapis\.(com|eu|in|com\.au|jp|sa|uk|ae|com\.cn|ca)$/,
-      hint: 'The address of the API in the data centre, such as https://www.zohoapis.eu. It is known once you connected.',
+      hint: 'The address of the API in the data centre, such as https://www.zohoapis.eu. Zoho names it when the account is connected.',
       from: 'token',
       optional: true,
     },
@@ -168,7 +168,7 @@ export const zohoBooks = defineProvider({
       name: 'organizationId',
       label: 'Organization',
       pattern: /^\d{1,30}$/,
-      hint: 'The id of an organization in Zoho Books. It is known once you connected.',
+      hint: 'The id of an organization in Zoho Books. Zoho names it when the account is connected.',
       from: 'token',
     },
   ],

@@ -206,7 +206,7 @@ export const zoom = defineProvider({
     setup: [
       'Open https://marketplace.zoom.us, choose Develop, Build App, General App, and let it be user-managed.',
       'Under Basic Information copy client ID and client secret into ZOOM_CLIENT_ID and ZOOM_CLIENT_SECRET: the development pair first, the production pair once the app is published.',
-      'On the same page enter the OAuth redirect URL and put it on the OAuth allow list too.',
+      'On the same page enter the OAuth redirect URI and put it on the OAuth allow list too.',
       'On the Scopes tab add all scopes listed here: Zoom grants what is ticked there.',
       'Until the app is published only users of your own Zoom account can connect; share it as a beta, or submit it for review, to connect others.',
     ],
