@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { diagnose } from './operations/doctor.js'
 import { reseal } from './operations/reseal.js'
-import { isProduction, resolveKeys, resolveStore } from './options.js'
+import { isProduction, resolveKeys, resolveStore, setVariables } from './options.js'
 import { createStore, type StoreChoice } from './persistence/create-store.js'
 import { createSealer } from './persistence/sealing.js'
 import { catalogue } from './strategies/index.js'
@@ -51,7 +51,7 @@ async function main(args: string[]): Promise<number> {
     ? { kind: 'sqlite', path: values.sqlite }
     : values.mongodb
       ? { kind: 'mongo', url: values.mongodb }
-      : resolveStore({}, process.env)
+      : resolveStore({}, setVariables(process.env))
   const [command, ...more] = positionals
   if (more.length > 0) throw new UsageError(`unexpected: ${more.join(' ')}`)
   if (command === 'doctor') return runDoctor(store, values)
@@ -73,7 +73,7 @@ async function runDoctor(
 ): Promise<number> {
   let failed = 0
   const findings = diagnose({
-    env: process.env,
+    env: setVariables(process.env),
     catalogue,
     store,
     ...(baseUrl !== undefined && { baseUrl }),
@@ -90,7 +90,7 @@ async function runDoctor(
 }
 
 async function runReseal(choice: StoreChoice): Promise<number> {
-  const keys = resolveKeys({}, process.env, choice, isProduction(process.env), [])
+  const keys = resolveKeys({}, setVariables(process.env), choice, isProduction(process.env), [])
   const sealer = createSealer(keys)
   if (choice.kind === 'sqlite' && !existsSync(choice.path ?? ''))
     throw new UsageError(`there is no store at ${choice.path}; name it with --sqlite or --mongodb`)

@@ -227,8 +227,9 @@ const schema = z.strictObject({
 export function resolveOptions(
   options: AtomOptions,
   catalogue: Readonly<Record<string, ProviderDefinition>>,
-  env: Env,
+  environment: Env,
 ): Settings {
+  const env = setVariables(environment)
   const parsed = schema.safeParse(options ?? {})
   if (!parsed.success) throw refusal(parsed.error.issues[0] as z.core.$ZodIssue)
   const given = parsed.data
@@ -265,6 +266,11 @@ export function resolveOptions(
     appName,
     notes,
   }
+}
+
+/** Those with a value: `ATOM_SECRET=`, as it stands in a copied .env.example, is not set. */
+export function setVariables(env: Env): Env {
+  return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
 }
 
 /** Everything but `NODE_ENV` `development` or `test` (design §7). */

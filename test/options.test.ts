@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseEnv } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { type AtomOptions, resolveOptions } from '../src/options.js'
 import { catalogue } from '../src/strategies/index.js'
@@ -179,6 +180,26 @@ describe('the line at start', () => {
     )
     const env = { ...production, SLACK_CLIENT_ID: 'a', SLACK_CLIENT_SECRET: 'b' }
     expect(resolve({}, env).notes.at(-1)).toBe('providers openai, sendgrid, slack, stripe (environment)')
+  })
+})
+
+describe('a variable without a value', () => {
+  it('is not set, as in a copied .env.example', () => {
+    const example = readFileSync(new URL('../.env.example', import.meta.url), 'utf8').replaceAll(
+      /^# (?=[A-Z_]+=)/gm,
+      '',
+    )
+    const copied = parseEnv(example) as Record<string, string>
+    expect(copied).toMatchObject({ ATOM_DATA_DIR: '', SLACK_REDIRECT_URI: '' })
+    const settings = resolve(
+      {},
+      { ...copied, ...production, SLACK_CLIENT_ID: 'a', SLACK_CLIENT_SECRET: 'b', SLACK_SCOPES: '' },
+    )
+    expect(settings.store).toMatchObject({ path: join('.atom', 'atom.sqlite') })
+    expect(settings.providers.get('slack')?.client).not.toHaveProperty('scopes')
+    expect(settings.providers.get('slack')?.client.redirectURI).toBe(
+      'https://app.example.com/integrations/slack/callback',
+    )
   })
 })
 
