@@ -120,6 +120,8 @@ export const dropbox = defineProvider({
   id: 'dropbox',
   name: 'Dropbox',
   category: 'files',
+  derive: ({ root_namespace_id: root }): Record<string, string> =>
+    root === undefined ? {} : { path_root: JSON.stringify({ '.tag': 'root', root }) },
   auth: {
     kind: 'oauth2',
     authorizationURL: 'https://www.dropbox.com/oauth2/authorize',
@@ -144,8 +146,6 @@ export const dropbox = defineProvider({
       token: 'access',
     },
   },
-  derive: ({ root_namespace_id: root }): Record<string, string> =>
-    root === undefined ? {} : { path_root: JSON.stringify({ '.tag': 'root', root }) },
   identity: {
     request: post('users/get_current_account'),
     accountId: 'account_id',

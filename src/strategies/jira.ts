@@ -126,8 +126,8 @@ export const jira = defineProvider({
       label: 'Name of the site',
       pattern: /^[^\0]{1,1000}$/,
       hint: 'Follows from the site.',
-      from: 'token',
       example: 'Example site',
+      from: 'token',
     },
     {
       name: 'siteUrl',
@@ -135,8 +135,8 @@ export const jira = defineProvider({
       // For links only; no request goes there.
       pattern: /^https:\/\/[^\s<>"']{1,500}$/,
       hint: 'Follows from the site.',
-      from: 'token',
       example: 'https://example.atlassian.net',
+      from: 'token',
     },
   ],
   auth: {

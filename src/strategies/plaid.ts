@@ -44,6 +44,14 @@ const errors: ErrorRules = {
     INTERNAL_SERVER_ERROR: 'unavailable',
     PLANNED_MAINTENANCE: 'unavailable',
   },
+  failed: (body) => {
+    const status = pick(body, 'transactions_update_status')
+    return (
+      status === 'NOT_READY' ||
+      status === 'INITIAL_UPDATE_COMPLETE' ||
+      pick(body, 'item.error.error_code') !== undefined
+    )
+  },
   // The codes decide, not the status, which is mostly 400.
   classify: ({ status, body }) => {
     const type = pick(body, 'error_type')
@@ -52,14 +60,6 @@ const errors: ErrorRules = {
     const known = Object.hasOwn(errors.codes ?? {}, code)
     if (!known && (type === 'API_ERROR' || type === 'INSTITUTION_ERROR')) return 'unavailable'
     return undefined
-  },
-  failed: (body) => {
-    const status = pick(body, 'transactions_update_status')
-    return (
-      status === 'NOT_READY' ||
-      status === 'INITIAL_UPDATE_COMPLETE' ||
-      pick(body, 'item.error.error_code') !== undefined
-    )
   },
   // Limits count by the minute, and no answer says how long to wait.
   retryAfterSeconds: ({ body }) => (pick(body, 'error_type') === 'RATE_LIMIT_EXCEEDED' ? 60 : undefined),
@@ -119,8 +119,8 @@ const resources: readonly Resource[] = [
     id: 'transaction_id',
     timestamp: { path: 'date', format: 'date' },
     filter: 'server',
-    overlapSeconds: LATE_SECONDS,
     order: 'desc',
+    overlapSeconds: LATE_SECONDS,
     rateLimit: { requests: 30, perSeconds: 60 },
     reach: { days: 730, reason: 'Plaid fetches at most 730 days when a bank is connected.' },
   },

@@ -219,9 +219,9 @@ export const sendgrid = defineProvider({
       timestamp: { path: 'last_event_time', format: 'iso8601' },
       filter: 'server',
       scopes: ['messages.read'],
+      rateLimit: { requests: 6, perSeconds: 60 },
       reach: { days: 30, reason: 'SendGrid keeps email activity for 30 days at most.' },
       limits: `Only with the paid add-on, and not for EU subusers. More than ${MOST_MESSAGES} messages of one second are read in part.`,
-      rateLimit: { requests: 6, perSeconds: 60 },
     },
   ],
   lab: {

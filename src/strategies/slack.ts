@@ -6,9 +6,8 @@ import { strategyClass } from './strategy.js'
 /** Slack answers 200 with `ok: false`; the status alone says nothing. */
 const failed = (body: unknown) => (body as { ok?: unknown } | null)?.ok === false
 
-const apiErrors: ErrorRules = {
+const errors: ErrorRules = {
   code: ['error'],
-  failed,
   codes: {
     // With token rotation on, an access token that ended may show as either; the refresh then tells the truth.
     token_expired: 'expired',
@@ -41,11 +40,11 @@ const apiErrors: ErrorRules = {
     request_timeout: 'unavailable',
     team_added_to_org: 'unavailable',
   },
+  failed,
 }
 
 const tokenErrors: ErrorRules = {
   code: ['error'],
-  failed,
   codes: {
     invalid_code: 'revoked',
     code_already_used: 'revoked',
@@ -65,6 +64,7 @@ const tokenErrors: ErrorRules = {
     fatal_error: 'unavailable',
     service_unavailable: 'unavailable',
   },
+  failed,
 }
 
 const get = getFrom('https://slack.com/api', { limit: '200' })
@@ -223,7 +223,7 @@ export const slack = defineProvider({
   },
   api: {
     baseURL: 'https://slack.com/api',
-    errors: apiErrors,
+    errors,
     rateLimit: { requests: 100, perSeconds: 60 },
   },
   resources,

@@ -145,6 +145,10 @@ export const zoom = defineProvider({
   id: 'zoom',
   name: 'Zoom',
   category: 'video',
+  // Only a host of Zoom counts; that the code grant names one at all is assumed from another grant.
+  derive: ({ api_url = '' }) => ({
+    api_origin: /^https:\/\/[a-z0-9-]+\.zoom\.us(?=\/?$)/.exec(api_url)?.[0] ?? 'https://api.zoom.us',
+  }),
   auth: {
     kind: 'oauth2',
     authorizationURL: 'https://zoom.us/oauth/authorize',
@@ -175,10 +179,6 @@ export const zoom = defineProvider({
       token: 'access',
     },
   },
-  // Only a host of Zoom counts; that the code grant names one at all is assumed from another grant.
-  derive: ({ api_url = '' }) => ({
-    api_origin: /^https:\/\/[a-z0-9-]+\.zoom\.us(?=\/?$)/.exec(api_url)?.[0] ?? 'https://api.zoom.us',
-  }),
   identity: {
     request: { method: 'GET', url: '{api_origin}/v2/users/me' },
     accountId: 'id',
