@@ -1,7 +1,7 @@
 import { IntegrationError } from '../errors.js'
 import type { ConnectionDocument } from '../persistence/store.js'
 import type { CatalogueEntry } from '../provider-settings.js'
-import { normalizeParams } from '../strategies/flow.js'
+import { isSecret, normalizeParams } from '../strategies/flow.js'
 import type { Credential } from '../strategies/grant.js'
 import type { Fingerprint } from '../strategies/identify.js'
 import { createStrategy, type ProviderStrategy, runStrategy } from '../strategies/strategy.js'
@@ -226,11 +226,12 @@ function sendStartPage(
   const { kit, res, nonce } = visit
   const { definition } = entry
   const params = formParams(entry)
-  // An install link of the provider brings the parameter along; it is shown, not asked again.
+  // An install link of the provider brings the parameter along; it is shown, not asked again. A secret is always asked.
   const given = Object.fromEntries(
-    params.flatMap(({ name, normalize }) =>
-      input.given[name] === undefined ? [] : [[name, normalize?.(input.given[name]) ?? input.given[name]]],
-    ),
+    params.flatMap((param) => {
+      const value = isSecret(definition, param) ? undefined : input.given[param.name]
+      return value === undefined ? [] : [[param.name, param.normalize?.(value) ?? value]]
+    }),
   )
   const asked = params.filter(
     ({ name, pattern }) => given[name] === undefined || fields[name] !== undefined || !pattern.test(given[name]),

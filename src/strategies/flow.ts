@@ -83,7 +83,7 @@ export function normalizeParams(
     if (value === undefined) continue
     const known = param.choices === undefined || param.choices.some((choice) => choice.value === value)
     if (!param.pattern.test(value) || !known) fields[param.name] = param.hint
-    else if (param.secret || isKey(definition, param)) secrets[param.name] = value
+    else if (isSecret(definition, param)) secrets[param.name] = value
     else params[param.name] = value
   }
   if (Object.keys(fields).length > 0)
@@ -98,8 +98,9 @@ export function normalizeParams(
   return { params, secrets }
 }
 
-function isKey(definition: ProviderDefinition, param: ConnectionParam): boolean {
-  return definition.auth.kind === 'api_key' && definition.auth.key === param.name
+/** Sealed, never kept as a parameter, and never shown again. */
+export function isSecret({ auth }: ProviderDefinition, param: ConnectionParam): boolean {
+  return param.secret === true || (auth.kind === 'api_key' && auth.key === param.name)
 }
 
 function normalized(param: ConnectionParam, raw: unknown): string | undefined {

@@ -204,6 +204,19 @@ describe('an API key', () => {
     expect(response.text).not.toContain(host.lab.apiKey('stripe'))
   })
 
+  it('is not on the page that comes back for another mistake, nor on one with a key in its address', async () => {
+    const browser = host.browser()
+    const key = host.lab.apiKey('stripe')
+    const page = await browser.get(`/integrations/stripe/connect?apiKey=${key}`)
+    expect(page.text).toContain('name="params.apiKey" type="password" value=""')
+    const csrf = /name="csrf" value="([^"]+)"/.exec(page.text)?.[1] ?? ''
+    const form = new URLSearchParams({ csrf, 'params.apiKey': key, 'params.accountId': 'not an account' })
+    const again = await browser.post('/integrations/stripe/connect', form.toString())
+    expect(again.status).toBe(400)
+    expect(again.text).toContain('name="params.apiKey" type="password" value=""')
+    expect(page.text + again.text).not.toContain(key)
+  })
+
   it('is not taken from a page of another origin, nor without evidence', async () => {
     const key = host.lab.apiKey('stripe')
     expect((await post(key, { origin: 'https://evil.example' })).body.code).toBe('REQUEST_FOREIGN_ORIGIN')

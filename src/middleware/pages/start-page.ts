@@ -1,4 +1,5 @@
 import type { ConnectionParam, ProviderDefinition } from '../../strategies/define-provider.js'
+import { isSecret } from '../../strategies/flow.js'
 import { html, layout, type Markup } from './layout.js'
 
 /**
@@ -52,10 +53,10 @@ function field(
   param: ConnectionParam,
   value: string | undefined,
   problem: string | undefined,
-  { auth }: ProviderDefinition,
+  definition: ProviderDefinition,
 ): Markup {
   const id = `field-${param.name}`
-  const secret = param.secret === true || (auth.kind === 'api_key' && auth.key === param.name)
+  const secret = isSecret(definition, param)
   const described = html`aria-describedby="${id}-hint${problem === undefined ? '' : ` ${id}-error`}"${problem !== undefined && html` aria-invalid="true"`}`
   const control = param.choices
     ? html`<select id="${id}" name="params.${param.name}" ${described}>${param.choices.map((choice) => html`<option value="${choice.value}"${choice.value === (value ?? param.default) && html` selected`}>${choice.label}</option>`)}</select>`
