@@ -1,13 +1,6 @@
 import { IntegrationError } from '../errors.js'
-import {
-  type JsonTemplate,
-  type OneOrMore,
-  type Path,
-  type ProviderDefinition,
-  type RequestTemplate,
-  type Template,
-  urlsOf,
-} from './define-provider.js'
+import { urlsOf } from './check-definition.js'
+import type { JsonTemplate, OneOrMore, Path, ProviderDefinition, RequestTemplate, Template } from './define-provider.js'
 
 /** What placeholders are filled from. */
 export interface Scope {

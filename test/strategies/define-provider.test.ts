@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { defineProvider, type ProviderDefinition, type Resource, urlsOf } from '../../src/strategies/define-provider.js'
+import { urlsOf } from '../../src/strategies/check-definition.js'
+import { defineProvider, type ProviderDefinition, type Resource } from '../../src/strategies/define-provider.js'
 import { catalogue } from '../../src/strategies/index.js'
 
 const list = (name: string, more: Partial<Resource> = {}): Resource => ({
