@@ -19,6 +19,28 @@ describe('what is made from the definitions', () => {
   })
 })
 
+describe('what can be set and heard', () => {
+  const interfaceKeys = (file: string, name: string) => {
+    const [, body = ''] = new RegExp(`export interface ${name} \\{\\n([\\s\\S]*?)\\n\\}`).exec(read(file)) ?? []
+    return [...body.matchAll(/^ {2}(\w+)\??:/gm)].map(([, key]) => key as string)
+  }
+
+  it('has every option in docs/options.md, and nothing else', () => {
+    const [options = '', provider = ''] = read('docs/options.md').split('## One provider')
+    const rows = (text: string) =>
+      [...text.matchAll(/^\| ((?:`\w+`(?:, )?)+) \|/gm)].flatMap(([, cell = '']) => cell.match(/\w+/g) ?? [])
+    expect(rows(options).sort()).toEqual(interfaceKeys('src/options.ts', 'AtomOptions').sort())
+    expect(rows(provider).sort()).toEqual(interfaceKeys('src/provider-settings.ts', 'ProviderOptions').sort())
+  })
+
+  it('has every event in docs/events.md', () => {
+    const [, names = ''] = /const NAMES: readonly EventName\[\] = \[([\s\S]*?)\]/.exec(read('src/events.ts')) ?? []
+    const events = (names.match(/[\w.]+/g) ?? []).sort()
+    expect(events.length).toBeGreaterThan(10)
+    expect([...read('docs/events.md').matchAll(/^\| `([\w.]+)` \|/gm)].map(([, name]) => name).sort()).toEqual(events)
+  })
+})
+
 describe('the README', () => {
   it('fits on a few screens', () => {
     expect(read('README.md').split('\n').length).toBeLessThan(200)
