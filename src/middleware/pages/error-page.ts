@@ -3,7 +3,7 @@ import { html, layout, type Markup } from './layout.js'
 import { popupScript } from './popup-page.js'
 
 const WHOSE = {
-  you: 'This is nothing that is broken.',
+  you: 'Nothing is broken.',
   us: 'The cause is on our side.',
   them: (provider: string | undefined) => `The cause is on the side of ${provider ?? 'the other service'}, not yours.`,
 }
