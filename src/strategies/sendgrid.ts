@@ -106,7 +106,7 @@ export const sendgrid = defineProvider({
       name: 'apiKey',
       label: 'API key',
       pattern: /^SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}$/,
-      hint: 'In the SendGrid console under Settings, API Keys: 69 characters that begin with SG. and are shown only once, when the key is created.',
+      hint: 'In the SendGrid console under Settings, API keys: 69 characters that begin with SG. and are shown only once, when the key is created.',
       example: 'SG.…',
       secret: true,
     },
