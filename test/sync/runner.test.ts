@@ -250,15 +250,13 @@ describe('items', () => {
       body: { id: 'one', at },
     }))
     expect(await single.ids()).toEqual(['one'])
-    await store.deleteRecords(single.connection.id)
     const toItems = (body: unknown) => (body as { days: { rows: unknown[] }[] }).days?.flatMap(({ rows }) => rows)
-    const unfolded = await run([things({ toItems })], () => ({
+    const unfolded = await run([things({ name: 'from_days', toItems })], () => ({
       body: { days: [{ rows: [{ id: 'a', at }] }, { rows: [{ id: 'b', at }] }] },
     }))
-    expect(await unfolded.ids()).toEqual(['a', 'b'])
-    await store.deleteRecords(single.connection.id)
+    expect(await unfolded.ids('from_days')).toEqual(['a', 'b'])
     const unfold = (item: Record<string, unknown>) => item.rows ?? { ...item, id: 'c' }
-    const eachUnfolded = await run([things({ unfold })], () => ({
+    const eachUnfolded = await run([things({ name: 'each_unfolded', unfold })], () => ({
       body: {
         items: [
           {
@@ -273,9 +271,8 @@ describe('items', () => {
         next: null,
       },
     }))
-    expect(await eachUnfolded.ids()).toEqual(['a', 'b', 'c'])
-    await store.deleteRecords(single.connection.id)
-    const resource = things({ itemFilter: ({ id }) => id !== 'b', alsoItems: ['changed'] })
+    expect(await eachUnfolded.ids('each_unfolded')).toEqual(['a', 'b', 'c'])
+    const resource = things({ name: 'filtered', itemFilter: ({ id }) => id !== 'b', alsoItems: ['changed'] })
     const filtered = await run([resource], () => ({
       body: {
         items: [
@@ -286,7 +283,7 @@ describe('items', () => {
         next: null,
       },
     }))
-    expect(await filtered.ids()).toEqual(['a', 'c'])
+    expect(await filtered.ids('filtered')).toEqual(['a', 'c'])
   })
 
   it('may be missing only where the definition says so', async () => {

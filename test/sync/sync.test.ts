@@ -163,6 +163,9 @@ describe('connecting', () => {
     const { events, endedCount } = await start((request) => serve(items, request))
     const connection = await connect(events)
     await endedCount(1)
+    const event = { id: randomUUID(), type: 'disconnected' as const, occurredAt: time, groups: [] }
+    const ending = { now: time, event, pendingRevocation: null, deleteRecords: true }
+    await store.disconnect(connection.id, connection.generation, ending)
     await store.deleteRecords(connection.id)
     time += 10 * DAY
     await connect(events)
