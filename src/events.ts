@@ -299,7 +299,11 @@ export function createEvents(options: EventsOptions): Events {
       connection: toConnection(document),
       ...(delivery.backfillId !== undefined && { backfillId: delivery.backfillId }),
     }
-    const outcomes = await Promise.allSettled(called.map(async (entry) => entry.listener(structuredClone(event))))
+    // Each its own: what one listener changes, no other sees.
+    const copies = called.map((_, index) => (index === 0 ? event : structuredClone(event)))
+    const outcomes = await Promise.allSettled(
+      called.map(async (entry, index) => entry.listener(copies[index] as IntegrationEvent)),
+    )
     const failures = outcomes.filter((outcome) => outcome.status === 'rejected')
     for (const { reason } of failures)
       report(reason, { ...failureOf(delivery), parked: delivery.attempts >= maxAttempts })

@@ -51,20 +51,33 @@ export function connectionMethods(db: SqliteDatabase): Methods {
     return row && (JSON.parse(String(row.body)) as ConnectionState)
   }
 
-  function put(state: ConnectionState): void {
-    db.run(
-      `INSERT INTO connections (id, tenant_id, provider, account_key, user_id, grant_key, refresh_due_at, body)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT (id) DO UPDATE SET user_id = excluded.user_id, grant_key = excluded.grant_key,
-         refresh_due_at = excluded.refresh_due_at, body = excluded.body`,
-      toKeyText(state.id),
-      toKeyText(state.tenantId),
-      state.provider,
-      toKeyText(state.accountKey),
+  const changing = (state: ConnectionState) =>
+    [
       toKeyText(state.userId),
       state.grantKey === null ? null : toKeyText(state.grantKey),
       refreshDueAt(state),
       JSON.stringify(state),
+    ] as const
+
+  /** `false`: the account has a connection already. */
+  function insert(state: ConnectionState): boolean {
+    const inserted = db.run(
+      `INSERT INTO connections (id, tenant_id, provider, account_key, user_id, grant_key, refresh_due_at, body)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant_id, provider, account_key) DO NOTHING`,
+      toKeyText(state.id),
+      toKeyText(state.tenantId),
+      state.provider,
+      toKeyText(state.accountKey),
+      ...changing(state),
+    )
+    return inserted === 1
+  }
+
+  function put(state: ConnectionState): void {
+    db.run(
+      'UPDATE connections SET user_id = ?, grant_key = ?, refresh_due_at = ?, body = ? WHERE id = ?',
+      ...changing(state),
+      toKeyText(state.id),
     )
   }
 
@@ -96,15 +109,17 @@ export function connectionMethods(db: SqliteDatabase): Methods {
           )
           if (taken) return { outcome: 'grant_taken' }
         }
-        const before = findAccount(tenantId, provider, accountKey)
-        const id = before?.id ?? input.newId
-        const tokens = before ? input.tokensFor(id) : prepared
-        const state = before ? reconnected(before, input, tokens) : newConnection(input, tokens)
-        const outcome = before ? 'reconnected' : 'connected'
-        put(state)
-        if (before) keepRecords(db, id)
+        let state = newConnection(input, prepared)
+        const isNew = insert(state)
+        const before = isNew ? undefined : findAccount(tenantId, provider, accountKey)
+        if (before) {
+          state = reconnected(before, input, input.tokensFor(before.id))
+          put(state)
+          keepRecords(db, state.id)
+        }
+        const outcome = isNew ? 'connected' : 'reconnected'
         const event = { id: input.eventId, type: outcome, occurredAt: input.now, groups: input.groups } as const
-        addEvent(db, event, { connectionId: id, tenantId })
+        addEvent(db, event, { connectionId: state.id, tenantId })
         return { outcome, connection: toDocument(state) }
       })
     },

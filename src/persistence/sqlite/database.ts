@@ -15,7 +15,7 @@ const GROUP_MAX_WRITES = 256
 const GROUP_MAX_MS = 20
 /** Three commits within this time, in milliseconds, are many. */
 const BUSY_MS = 8
-const GATHER_MS = 2
+const GATHER_MS = 1
 
 interface Statement {
   run(values: Value[]): { changes: number }

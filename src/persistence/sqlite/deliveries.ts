@@ -2,7 +2,7 @@ import { fromCursor, toCursor } from '../cursor.js'
 import { fromKeyText, toKeyText } from '../key-text.js'
 import type { Delivery, DurableEventType, NewEvent, ParkedDelivery, Store } from '../store.js'
 import { GROUP_LIFE_MS } from '../store.js'
-import type { Row, SqliteDatabase } from './database.js'
+import type { Row, SqliteDatabase, Value } from './database.js'
 
 type Methods = Pick<
   Store,
@@ -30,6 +30,32 @@ export function addEvent(
   )
 }
 
+/** Small writes of one moment, done by one statement: a call into SQLite costs more than what it does. */
+function together<Item, Result>(
+  db: SqliteDatabase,
+  run: (items: Item[]) => Result,
+): (items: readonly Item[]) => Promise<Result> {
+  let open: { items: Item[]; result: Promise<Result> } | undefined
+  return (added) => {
+    if (!open) {
+      const items: Item[] = []
+      const close = () => {
+        if (open === mine) open = undefined
+      }
+      const work = () => {
+        close()
+        return run(items)
+      }
+      const mine = { items, result: db.write(work, false) }
+      // A write that was refused has run nothing.
+      mine.result.catch(close)
+      open = mine
+    }
+    open.items.push(...added)
+    return open.result
+  }
+}
+
 export function deliveryMethods(db: SqliteDatabase): Methods {
   const due = (group: string, now: number, limit: number) =>
     db.all(
@@ -38,6 +64,24 @@ export function deliveryMethods(db: SqliteDatabase): Methods {
       now,
       limit,
     )
+
+  const claimTogether = together(db, (claims: Value[][]) => {
+    const rows = db.all(
+      `UPDATE deliveries SET owner = claim.value ->> 2, due_at = claim.value ->> 3, attempts = attempts + 1
+       FROM json_each(?) AS claim WHERE event_id = claim.value ->> 0 AND listener_group = claim.value ->> 1
+         AND deliveries.due_at <= claim.value ->> 4
+       RETURNING event_id, listener_group, owner`,
+      JSON.stringify(claims),
+    )
+    return new Set(rows.map((row) => JSON.stringify([row.event_id, row.listener_group, row.owner])))
+  })
+  const ackTogether = together(db, (acks: Value[][]) =>
+    db.run(
+      `DELETE FROM deliveries WHERE (event_id, listener_group, owner) IN
+         (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?))`,
+      JSON.stringify(acks),
+    ),
+  )
 
   /** As it was found: whoever else takes it moves `due_at` and `attempts`. */
   const claim = (row: Row, owner: string, until: number) =>
@@ -82,36 +126,13 @@ export function deliveryMethods(db: SqliteDatabase): Methods {
       }
     },
 
-    claimEvent({ eventId }, groups, owner, now, leaseMs) {
-      return db.write(
-        () =>
-          groups.filter(
-            (group) =>
-              db.run(
-                `UPDATE deliveries SET owner = ?1, due_at = ?2, attempts = attempts + 1
-                 WHERE event_id = ?3 AND listener_group = ?4 AND due_at <= ?5`,
-                owner,
-                now + leaseMs,
-                eventId,
-                toKeyText(group),
-                now,
-              ) === 1,
-          ),
-        false,
-      )
+    async claimEvent({ eventId }, groups, owner, now, leaseMs) {
+      const claimed = await claimTogether(groups.map((group) => [eventId, toKeyText(group), owner, now + leaseMs, now]))
+      return groups.filter((group) => claimed.has(JSON.stringify([eventId, toKeyText(group), owner])))
     },
 
     async ackDelivery({ eventId, group }, owner) {
-      await db.write(
-        () =>
-          db.run(
-            'DELETE FROM deliveries WHERE event_id = ? AND listener_group = ? AND owner = ?',
-            eventId,
-            toKeyText(group),
-            owner,
-          ),
-        false,
-      )
+      await ackTogether([[eventId, toKeyText(group), owner]])
     },
 
     async failDelivery({ eventId, group, attempts }, owner, dueAt, reason, now) {
