@@ -36,8 +36,8 @@ const REACH_MS = 5_000
 const LOOKED_AT = 1_000
 
 /**
- * Looks at everything that a start needs, and says what to do where something is wrong. Reads only, but for the collections and indexes
- * that opening a MongoDB makes.
+ * Looks at everything that a start needs, and says what to do where something is wrong. Changes nothing but
+ * the schema of the store: opening it brings that to this version, as a start of the app does.
  */
 export async function* diagnose(options: DoctorOptions): AsyncGenerator<Finding> {
   const { env } = options
