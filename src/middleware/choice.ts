@@ -6,12 +6,12 @@ import { newState } from '../strategies/state-store.js'
 import { chooseAccount } from '../strategies/strategy.js'
 import { csrfToken, requireIdentity, requireOwnOrigin } from './access.js'
 import { fingerprintOf, requireEntry, strategyOf } from './connect.js'
-import type { Visit } from './kit.js'
+import type { Identity, Visit } from './kit.js'
 import { choicePage } from './pages/choice-page.js'
 import { sendPage } from './pages/layout.js'
 import { badField, bodyOf, redirect } from './request.js'
 import { finish } from './save.js'
-import { claimTransaction, readTransaction, startStore } from './transaction.js'
+import { claimFound, readTransaction, startStore } from './transaction.js'
 
 /**
  * A grant that reaches several accounts waits, sealed, in a transaction of its own until the user says which is meant. A reconnect
@@ -46,7 +46,7 @@ export async function askForChoice(
 export async function getChoice(visit: Visit): Promise<void> {
   const { kit, res, nonce, query } = visit
   const identity = await requireIdentity(visit)
-  const { transaction, open } = await openChoice(visit, query.state, readTransaction)
+  const { transaction, open } = await openChoice(visit, identity, query.state)
   const { definition } = requireEntry(kit, transaction.provider)
   const page = choicePage({
     definition,
@@ -65,18 +65,17 @@ export async function postChoice(visit: Visit): Promise<void> {
   const identity = await requireIdentity(visit)
   const { fields, isForm } = await bodyOf(visit.req)
   requireOwnOrigin(visit, identity, isForm ? { token: fields.csrf } : undefined)
+  const { transaction, open } = await openChoice(visit, identity, fields.state)
   // What was not offered is refused before the attempt is used up.
-  const { open: offered } = await openChoice(visit, fields.state, readTransaction)
-  if (!offered.choices.some(({ id }) => id === fields.choice)) throw badField('choice', 'Choose one of those offered.')
-  const { transaction, open } = await openChoice(visit, fields.state, claimTransaction)
+  if (!open.choices.some(({ id }) => id === fields.choice)) throw badField('choice', 'Choose one of those offered.')
+  await claimFound(kit, transaction)
   visit.connecting = transaction.provider
   const wantsPage = isForm && (visit.html || transaction.mode === 'popup')
   await choose(visit, requireEntry(kit, transaction.provider), transaction, open, fields.choice, wantsPage)
 }
 
-async function openChoice(visit: Visit, state: string | undefined, read: typeof readTransaction) {
-  const identity = await requireIdentity(visit)
-  const { transaction, data } = await read(visit, state, visit.segments[0] as string, identity)
+async function openChoice(visit: Visit, identity: Identity, state: string | undefined) {
+  const { transaction, data } = await readTransaction(visit, state, visit.segments[0] as string, identity)
   if (!data.open) throw new IntegrationError('AUTH_STATE_UNKNOWN', 'this attempt has nothing to choose from')
   return { transaction, open: data.open }
 }

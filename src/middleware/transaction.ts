@@ -72,14 +72,18 @@ export async function claimTransaction(
   client: string,
   identity: Identity,
 ): Promise<{ transaction: Transaction; data: StateData }> {
-  const { kit } = visit
   const transaction = await findTransaction(visit, state, client, identity)
+  await claimFound(visit.kit, transaction)
+  return { transaction, data: dataOf(visit.kit, transaction) }
+}
+
+/** Claims what `readTransaction` gave. @throws IntegrationError `AUTH_STATE_UNKNOWN`, `_EXPIRED`, `_USED` */
+export async function claimFound(kit: Kit, transaction: Transaction): Promise<void> {
   const outcome = await kit.store.claimTransaction(transaction.stateHash, kit.now())
   const refuse = refusalOf(kit, transaction)
   if (outcome === 'unknown') throw refuse('AUTH_STATE_UNKNOWN', 'the transaction is gone')
   if (outcome === 'used') throw refuse('AUTH_STATE_USED', 'the transaction was claimed before')
   if (outcome === 'expired') throw refuse('AUTH_STATE_EXPIRED', 'the transaction has expired')
-  return { transaction, data: dataOf(kit, transaction) }
 }
 
 /** Shows what a transaction holds to the one it belongs to, without claiming it. @throws like `claimTransaction` */

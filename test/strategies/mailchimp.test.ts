@@ -1,10 +1,7 @@
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { describe, expect, it } from 'vitest'
-import { createProviderHttp } from '../../src/provider-http/client.js'
-import { identify } from '../../src/strategies/identify.js'
 import { mailchimp } from '../../src/strategies/mailchimp.js'
 import { readToken } from '../../src/strategies/token-endpoint.js'
+import { accountKey } from './account-key.js'
 import { refusal } from './refusal.js'
 
 const problem = (status: number, title: string) => ({
@@ -62,30 +59,9 @@ describe('the members of a Mailchimp audience', () => {
 
 describe('a Mailchimp account', () => {
   it('that moved to another data centre is still the same account', async () => {
-    const client = {
-      clientId: 'c',
-      clientSecret: 's',
-      env: {},
-      params: {},
-      redirectURI: 'https://app.example/cb',
-      appName: 'x',
-    }
-    const keyAt = async (dc: string) => {
+    const keyAt = (dc: string) => {
       const body = { dc, user_id: 1234, accountname: 'Bakery', login: { login_id: 77 } }
-      const server = createServer((_req, res) =>
-        res.setHeader('content-type', 'application/json').end(JSON.stringify(body)),
-      )
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-      const door = createProviderHttp({
-        origins: { 'https://login.mailchimp.com': `http://127.0.0.1:${(server.address() as AddressInfo).port}` },
-      })
-      try {
-        const grant = { tokens: { default: { accessToken: 'a' } }, scopes: [], params: {} }
-        return (await identify(door, mailchimp, client, grant, {})).key
-      } finally {
-        await door.close()
-        await new Promise((resolve) => server.close(resolve))
-      }
+      return accountKey(mailchimp, 'https://login.mailchimp.com', body)
     }
     expect(await keyAt('us6')).toBe(await keyAt('us21'))
   })

@@ -1,10 +1,7 @@
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { describe, expect, it } from 'vitest'
-import { createProviderHttp } from '../../src/provider-http/client.js'
-import { identify } from '../../src/strategies/identify.js'
 import { normalizeHost, salesforce } from '../../src/strategies/salesforce.js'
 import { nextState } from '../../src/sync/pagination.js'
+import { accountKey } from './account-key.js'
 import { refusal } from './refusal.js'
 
 const error = (errorCode: string, message = 'No.') => [{ message, errorCode }]
@@ -121,30 +118,9 @@ describe("Salesforce's queries", () => {
 
 describe('a Salesforce organisation', () => {
   it('that moved to another instance is still the same account', async () => {
-    const client = {
-      clientId: 'c',
-      clientSecret: 's',
-      env: {},
-      params: {},
-      redirectURI: 'https://app.example/cb',
-      appName: 'x',
-    }
-    const keyAt = async (instance: string) => {
+    const keyAt = (instance: string) => {
       const body = { organization_id: '00D1', user_id: '0051', preferred_username: 'ada' }
-      const server = createServer((_req, res) =>
-        res.setHeader('content-type', 'application/json').end(JSON.stringify(body)),
-      )
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-      const door = createProviderHttp({
-        origins: { [instance]: `http://127.0.0.1:${(server.address() as AddressInfo).port}` },
-      })
-      const grant = { tokens: { default: { accessToken: 'a' } }, scopes: [], params: { instance_url: instance } }
-      try {
-        return (await identify(door, salesforce, client, grant, {})).key
-      } finally {
-        await door.close()
-        await new Promise((resolve) => server.close(resolve))
-      }
+      return accountKey(salesforce, instance, body, { instance_url: instance })
     }
     expect(await keyAt('https://old.my.salesforce.com')).toBe(await keyAt('https://new.my.salesforce.com'))
   })
