@@ -94,8 +94,8 @@ export function countRequest(provider: string, { endpoint, milliseconds, code }:
   if (code !== undefined) telemetry.count('atom.provider.errors', { provider, endpoint, code })
 }
 
-/** The part of a logger that is used; pino and console fit. */
-export interface TokenLogger {
+/** The part of a logger that is used; pino and console fit. Called with what happened, never with a secret. */
+export interface Logger {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
   error(fields: object, message: string): void
@@ -104,8 +104,8 @@ export interface TokenLogger {
 const SECRET_NAME = /token|secret|password|authorization|api_?key|cookie|credential|sealed/i
 
 /** A logger in front of the host's: fields whose name speaks of a secret are blanked, errors shrink to what may be read, and its own faults stay its own. */
-export function redactingLogger(logger: TokenLogger | undefined): TokenLogger {
-  const call = (level: keyof TokenLogger) => (fields: object, message: string) => {
+export function redactingLogger(logger: Logger | undefined): Logger {
+  const call = (level: keyof Logger) => (fields: object, message: string) => {
     try {
       logger?.[level](redact(fields) as object, message)
     } catch {

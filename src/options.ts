@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import type { Request } from 'express'
 import * as z from 'zod'
 import type { Connection } from './connection.js'
+import type { Logger } from './observability.js'
 import { readOrCreateKeyFile } from './persistence/sealing.js'
 import type { OriginMap } from './provider-http/client.js'
 import { type CatalogueEntry, joinPath, type ProviderOptions, resolveProviders } from './provider-settings.js'
@@ -17,13 +18,6 @@ export interface Identity {
 
 /** What `authorize` is asked about. `connection` is absent for `connect` and `list`. */
 export type Action = 'list' | 'view' | 'connect' | 'reconnect' | 'disconnect' | 'backfill'
-
-/** The part of a logger that is used; pino and console fit. Called with what happened, never with a secret. */
-export interface Logger {
-  info(fields: object, message: string): void
-  warn(fields: object, message: string): void
-  error(fields: object, message: string): void
-}
 
 export interface AtomOptions {
   /** Public address of the host app, absolute. Or `ATOM_BASE_URL`. Redirect URIs, cookies and CSRF go by it alone. */
@@ -368,7 +362,7 @@ export function resolveStore(options: Pick<AtomOptions, 'store'>, env: Env): Set
   return { kind: 'sqlite', path: sqlitePath, why: `sqlite ${sqlitePath} (default)` }
 }
 
-const MAKE_KEY = `node -e "console.log('k1:' + require('node:crypto').randomBytes(32).toString('base64'))"`
+export const MAKE_KEY = `node -e "console.log('k1:' + require('node:crypto').randomBytes(32).toString('base64'))"`
 const MAKE_SECRET = `node -e "console.log(require('node:crypto').randomBytes(32).toString('base64url'))"`
 
 /** @throws TypeError */

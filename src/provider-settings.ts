@@ -142,7 +142,11 @@ function resolveProvider(
   }
 }
 
-function callbackURL(definition: ProviderDefinition, { baseUrl, path }: ProviderContext): string {
+/** The redirect URI of a provider, unless the operator says another. */
+export function callbackURL(
+  definition: ProviderDefinition,
+  { baseUrl, path }: Pick<ProviderContext, 'baseUrl' | 'path'>,
+): string {
   return `${baseUrl.origin}${joinPath(baseUrl, path)}/${definition.client?.id ?? definition.id}/callback`
 }
 

@@ -1,6 +1,7 @@
 import type { Request, Response } from 'express'
 import type { Events } from '../events.js'
-import type { Action, AtomOptions, Identity, Logger } from '../options.js'
+import type { Logger } from '../observability.js'
+import type { Action, AtomOptions, Identity } from '../options.js'
 import type { Sealer } from '../persistence/sealing.js'
 import type { Store } from '../persistence/store.js'
 import type { ProviderHttp } from '../provider-http/client.js'

@@ -1,11 +1,12 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { isProduction, resolveBaseUrl, resolveSecret, resolveStore } from '../options.js'
+import { isProduction, MAKE_KEY, resolveBaseUrl, resolveSecret, resolveStore } from '../options.js'
 import { createStore, type StoreChoice } from '../persistence/create-store.js'
 import { createSealer, type Sealer } from '../persistence/sealing.js'
 import type { Store } from '../persistence/store.js'
-import { type CatalogueEntry, joinPath, resolveProviders } from '../provider-settings.js'
+import { type CatalogueEntry, callbackURL, joinPath, resolveProviders } from '../provider-settings.js'
 import type { ProviderDefinition } from '../strategies/define-provider.js'
+import { openCredential } from '../tokens/credential.js'
 
 /** One thing that was looked at. `warn`: works, but look at it. `fail`: does not work, or not in production. */
 export interface Finding {
@@ -122,7 +123,7 @@ function* encryptionKeys(
       level: 'fail',
       subject,
       text: 'ATOM_ENCRYPTION_KEYS is missing',
-      cure: `Make one: node -e "console.log('k1:' + require('node:crypto').randomBytes(32).toString('base64'))"`,
+      cure: `Make one: ${MAKE_KEY}`,
     }
   else yield { level: 'ok', subject, text: 'a key file beside the store (development only)' }
 }
@@ -190,13 +191,13 @@ async function* sealedWith(store: Store, sealer: Sealer): AsyncGenerator<Finding
   let seen = 0
   for (let after: string | null | undefined; after !== null && seen < LOOKED_AT; ) {
     const page = await store.listConnections({ tenantId: null, limit: 200, ...(after && { after }) })
-    for (const { id, tenantId, provider, tokens } of page.items) {
+    for (const connection of page.items) {
       seen++
-      for (const [name, { sealed }] of Object.entries(tokens)) {
+      for (const [name, { sealed }] of Object.entries(connection.tokens)) {
         const keyId = sealer.keyIdOf(sealed)
         counts.set(keyId, (counts.get(keyId) ?? 0) + 1)
-        const context = { tenantId, provider, connectionId: id, field: `token:${name}` }
-        if ('error' in attempt(() => sealer.open(sealed, context))) unreadable.add(keyId)
+        const opened = attempt(() => openCredential(sealer, connection, name, sealed))
+        if ('error' in opened) unreadable.add(keyId)
       }
     }
     after = page.next
@@ -290,7 +291,7 @@ function* providers(
 
 function redirectFinding(entry: CatalogueEntry, baseUrl: URL, path: string, production: boolean): Finding {
   const { definition, client } = entry
-  const expected = `${baseUrl.origin}${joinPath(baseUrl, path)}/${definition.client?.id ?? definition.id}/callback`
+  const expected = callbackURL(definition, { baseUrl, path })
   const subject = definition.id
   if (client.redirectURI !== expected)
     return {

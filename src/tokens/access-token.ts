@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { IntegrationError } from '../errors.js'
-import { loadTelemetry, redactingLogger, type TokenLogger } from '../observability.js'
+import { type Logger, loadTelemetry, redactingLogger } from '../observability.js'
 import type { Sealer } from '../persistence/sealing.js'
 import type { ConnectionDocument, Store } from '../persistence/store.js'
 import type { DoorAnswer, ProviderHttp } from '../provider-http/client.js'
@@ -43,7 +43,7 @@ export interface TokensOptions {
   cacheSize?: number
   /** Refreshes connections before their refresh token ends by inactivity. Default false. */
   backgroundRefresh?: boolean
-  logger?: TokenLogger
+  logger?: Logger
 }
 
 export interface AccessTokenOptions {

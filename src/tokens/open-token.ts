@@ -1,5 +1,5 @@
 import { IntegrationError } from '../errors.js'
-import type { TokenLogger } from '../observability.js'
+import type { Logger } from '../observability.js'
 import type { Sealer } from '../persistence/sealing.js'
 import type {
   ConnectionCause,
@@ -38,7 +38,7 @@ export interface TokenParts {
   onEvent: () => void
   /** Drops what this process keeps of a connection. */
   forget: (connectionId: string) => void
-  logger: TokenLogger
+  logger: Logger
   refreshTimeoutMs: number
   leaseMs: number
 }
