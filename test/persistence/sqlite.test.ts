@@ -111,12 +111,13 @@ describe('the sqlite store', () => {
     await database.open()
     const insert = (name: string) =>
       database.write(() => database.run('INSERT INTO listener_groups VALUES (?, 0)', name))
-    const log = Reflect.get(database, 'log') as number
+    const log = Reflect.get(database, 'log') as object
+    const descriptor = Reflect.get(log, 'file') as number
     // No disk is behind this one, and a sync of it fails.
     const nowhere = openSync('/dev/null', 'r+')
-    Reflect.set(database, 'log', nowhere)
+    Reflect.set(log, 'file', nowhere)
     await expect(insert('a')).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
-    Reflect.set(database, 'log', log)
+    Reflect.set(log, 'file', descriptor)
     closeSync(nowhere)
     // As long as somebody reads from it, it cannot go.
     const reader = new Database(file)

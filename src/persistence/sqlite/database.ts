@@ -1,8 +1,9 @@
-import { closeSync, fdatasync, mkdirSync, openSync, realpathSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, realpathSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type LibsqlDatabase from 'libsql'
 import { IntegrationError } from '../../errors.js'
 import { unavailable } from '../unavailable.js'
+import { type Answer, DurableLog } from './durable-log.js'
 import { MIGRATIONS } from './schema.js'
 
 export type Value = string | number | null
@@ -63,12 +64,7 @@ export class SqliteDatabase {
     Number.NEGATIVE_INFINITY,
   ]
   /** The write-ahead log, for syncing it; `undefined` in memory, and where the file system knows no such log. */
-  private log: number | undefined
-  /** Committed, and not yet known to be on the disk. */
-  private unsynced: Done[] = []
-  private syncing = false
-  /** A sync of the log failed: the system may have dropped any part of it, and what stands behind that part would go with it. */
-  private holed = false
+  private log: DurableLog | undefined
 
   /** @param lockTimeoutMs - How long a write is tried again, with timers between the tries, before it is refused. */
   constructor(path: string, lockTimeoutMs: number) {
@@ -127,9 +123,12 @@ export class SqliteDatabase {
       throw error
     }
     if (journal !== 'wal') return
-    // Unlike the database itself the log carries no locks, so that a descriptor of our own may come and go. It stays the same file
-    // as long as this connection is open. SQLite keeps it beside the file itself, not beside a link to it.
-    this.log ??= openSync(`${realpathSync(this.path)}-wal`, 'r+')
+    // SQLite keeps it beside the file itself, not beside a link to it.
+    this.log ??= new DurableLog(
+      `${realpathSync(this.path)}-wal`,
+      () => this.rewriteLog(),
+      () => this.rest(),
+    )
     this.exec('PRAGMA synchronous = NORMAL')
   }
 
@@ -137,7 +136,7 @@ export class SqliteDatabase {
   async close(): Promise<void> {
     await this.opening?.catch(() => {})
     this.closing = true
-    if (this.flushing || this.syncing) {
+    if (this.flushing || this.log?.busy) {
       await new Promise<void>((resolve) => {
         this.drained.push(resolve)
       })
@@ -149,9 +148,8 @@ export class SqliteDatabase {
     this.statements.clear()
     this.handle?.close()
     this.handle = undefined
-    if (this.log !== undefined) closeSync(this.log)
+    this.log?.close()
     this.log = undefined
-    this.holed = false
   }
 
   /** Runs at once: in WAL mode readers wait for nobody. */
@@ -221,46 +219,17 @@ export class SqliteDatabase {
   }
 
   private committed(done: readonly Done[]): void {
-    for (const one of done) {
-      if (one.write.durable && this.log !== undefined) this.unsynced.push(one)
-      else one.write.resolve(one.value)
+    const answers: Answer[] = []
+    for (const { write, value } of done) {
+      if (!write.durable || !this.log) write.resolve(value)
+      else
+        answers.push((error) => {
+          // The write may be there or not, as with every store that dies while it answers.
+          if (error) write.reject(unavailable('sqlite: the disk did not take the log', error))
+          else write.resolve(value)
+        })
     }
-    this.sync()
-  }
-
-  private sync(): void {
-    if (this.syncing || this.unsynced.length === 0 || this.log === undefined) return
-    const done = this.unsynced
-    this.unsynced = []
-    const answer = (error: unknown) => {
-      // The write may be there or not, as with every store that dies while it answers.
-      const failure = error && unavailable('sqlite: the disk did not take the log', error)
-      for (const { write, value } of done) failure ? write.reject(failure) : write.resolve(value)
-    }
-    if (this.holed) {
-      answer(this.rewrite())
-      return
-    }
-    this.syncing = true
-    fdatasync(this.log, (error) => {
-      this.syncing = false
-      this.holed = error !== null
-      answer(error)
-      this.sync()
-      this.rest()
-    })
-  }
-
-  /** After a failed sync the next one may succeed and mean nothing. All of the log goes into the file, and a new one begins. */
-  private rewrite(): unknown {
-    try {
-      const left = this.get('PRAGMA wal_checkpoint(TRUNCATE)')?.busy
-      if (left !== 0) return new Error('the log is in use')
-      this.holed = false
-      return null
-    } catch (error) {
-      return error
-    }
+    this.log?.sync(answers)
   }
 
   private runApart(group: readonly Write[]): void {
@@ -294,6 +263,11 @@ export class SqliteDatabase {
     this.committed(done)
   }
 
+  private rewriteLog(): void {
+    const left = this.get('PRAGMA wal_checkpoint(TRUNCATE)')?.busy
+    if (left !== 0) throw new Error('the log is in use')
+  }
+
   private settle(): void {
     this.flushing = false
     if (this.queue.length > 0) {
@@ -305,7 +279,7 @@ export class SqliteDatabase {
 
   /** Tells `close()` when nothing is under way any more. */
   private rest(): void {
-    if (this.flushing || this.syncing) return
+    if (this.flushing || this.log?.busy) return
     for (const resolve of this.drained.splice(0)) resolve()
   }
 
