@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { backoff } from './backoff.js'
 import { type Connection, toConnection } from './connection.js'
 import { IntegrationError } from './errors.js'
@@ -7,6 +8,8 @@ import type {
   DurableEventType,
   Page,
   ParkedDelivery,
+  SaveConnection,
+  SaveOutcome,
   Store,
 } from './persistence/store.js'
 import { newId } from './random.js'
@@ -84,8 +87,11 @@ export interface Events {
   close(): Promise<void>
   /** Something may be pending: look now. */
   kick(): void
-  /** The same for one event that was just written with this connection: delivered without a search. */
-  deliverNew(event: WrittenEvent, document: ConnectionDocument): void
+  /**
+   * Saves a connection with its event, whose deliveries are claimed with the same write and so need not be looked for. Listeners are
+   * called without being waited for.
+   */
+  saveAndDeliver(input: Omit<SaveConnection, 'groups' | 'claim'>): Promise<SaveOutcome>
   /** Tells listeners and subscribers of this process; not durable. */
   emitLive(event: LiveEvent): void
   /** For the library itself (live progress on a page): live events of this process. Returns how to stop. */
@@ -95,9 +101,6 @@ export interface Events {
   /** Makes parked deliveries of a group due again. */
   retryParked(tenantId: string | null, group: string): Promise<number>
 }
-
-/** An event as it stands in the store. */
-export type WrittenEvent = Pick<Delivery, 'eventId' | 'type' | 'occurredAt'>
 
 const NAMES: readonly EventName[] = [
   'connected',
@@ -225,19 +228,37 @@ export function createEvents(options: EventsOptions): Events {
     return deliveries.length === limit
   }
 
-  /** An event that this process has just written: its deliveries are known, and need not be looked for. */
-  async function deliverNew(event: WrittenEvent, document: ConnectionDocument): Promise<void> {
-    const { id: connectionId, tenantId } = document
-    const known = started && !closed ? groups().filter((group) => registered.has(group)) : []
-    const ready = known.filter((group) => (busy.get(group) ?? 0) < concurrency)
-    if (ready.length > 0) {
-      for (const group of ready) occupy(group, 1)
-      const claimed = await store.claimEvent({ ...event, connectionId }, ready, owner, now(), leaseMs).catch(() => [])
-      for (const group of ready) occupy(group, -1)
-      for (const group of claimed) run({ ...event, group, connectionId, tenantId, attempts: 1 }, document)
-      if (claimed.length === known.length) return
-    }
-    kick()
+  /** An event that this process writes: its deliveries are known, and need not be looked for. */
+  function saveAndDeliver(input: Omit<SaveConnection, 'groups' | 'claim'>): Promise<SaveOutcome> {
+    const known = groups()
+    const claimed = started && !closed ? known.filter((group) => registered.has(group) && hasRoom(group)) : []
+    const claim = { owner, until: now() + leaseMs, groups: claimed }
+    const saving = store.saveConnection({ groups: known, claim, ...input })
+    // Room is taken before the write is done: it is held whatever else comes meanwhile.
+    for (const group of claimed) occupy(group, 1)
+    const key = `new ${input.eventId}`
+    const delivering = saving
+      .then(async (saved) => {
+        if (saved.outcome === 'grant_taken') return
+        // First the caller goes on: what it does with a saved connection is done before a listener sees it.
+        await nextTurn()
+        const { id: connectionId, tenantId } = saved.connection
+        const event = { eventId: input.eventId, type: saved.outcome, occurredAt: input.now, connectionId, tenantId }
+        for (const group of claimed) run({ group, attempts: 1, ...event }, saved.connection)
+        if (claimed.length < known.length) kick()
+      })
+      // Told to the caller.
+      .catch(() => {})
+      .finally(() => {
+        running.delete(key)
+        for (const group of claimed) occupy(group, -1)
+      })
+    running.set(key, delivering)
+    return saving
+  }
+
+  function hasRoom(group: string): boolean {
+    return (busy.get(group) ?? 0) < concurrency
   }
 
   function occupy(group: string, change: 1 | -1): void {
@@ -253,13 +274,7 @@ export function createEvents(options: EventsOptions): Events {
     occupy(group, 1)
     const done = deliver(delivery, document)
       .catch((error: unknown) => report(error, failureOf(delivery)))
-      .finally(() => {
-        running.delete(key)
-        // What was left out because of this group's many deliveries is looked for now.
-        const wasFull = (busy.get(group) ?? 0) >= concurrency
-        occupy(group, -1)
-        if (wasFull) kick()
-      })
+      .finally(() => running.delete(key))
     running.set(key, done)
   }
 
@@ -274,6 +289,10 @@ export function createEvents(options: EventsOptions): Events {
     } finally {
       if (outcome === 'done') entries = entries.filter((entry) => !(entry.once && called.includes(entry)))
       else for (const entry of called) entry.taken = false
+      // What was left out because of this group's many deliveries is looked for now.
+      const wasFull = !hasRoom(delivery.group)
+      occupy(delivery.group, -1)
+      if (wasFull) kick()
     }
     if (outcome === 'done') return store.ackDelivery(delivery, owner)
     const time = now()
@@ -360,13 +379,7 @@ export function createEvents(options: EventsOptions): Events {
       while (running.size > 0) await Promise.all(running.values())
     },
     kick,
-    deliverNew(event, document) {
-      const key = `new ${event.eventId}`
-      running.set(
-        key,
-        deliverNew(event, document).finally(() => running.delete(key)),
-      )
-    },
+    saveAndDeliver,
     emitLive,
     subscribe(subscriber) {
       subscribers.add(subscriber)

@@ -43,9 +43,7 @@ function make(options: Partial<EventsOptions> = {}): Events {
 
 /** Connects an account, which writes the event `connected`, or `reconnected` for a known key. */
 async function connect(events: Events, key: string = randomUUID()): Promise<ConnectionDocument> {
-  const eventId = randomUUID()
-  const occurredAt = Date.now()
-  const saved = await store.saveConnection({
+  const input = {
     newId: randomUUID(),
     tenantId: 'org_1',
     userId: 'user_1',
@@ -55,15 +53,16 @@ async function connect(events: Events, key: string = randomUUID()): Promise<Conn
     scopes: ['read'],
     params: { instance: 'x' },
     grantKey: null,
-    now: occurredAt,
+    now: Date.now(),
     tokensFor: () => ({ default: { sealed: 'sealed-secret', expiresAt: null, refreshExpiresAt: null } }),
-    eventId,
-    groups: events.groups(),
-  })
-  if (saved.outcome === 'grant_taken') throw new Error('unexpected')
+    eventId: randomUUID(),
+  }
   // Both ways to the listeners: the writer's own, and the search that finds what others wrote.
-  if (direct) events.deliverNew({ eventId, type: saved.outcome, occurredAt }, saved.connection)
-  else events.kick()
+  const saved = await (direct
+    ? events.saveAndDeliver(input)
+    : store.saveConnection({ ...input, groups: events.groups() }))
+  if (saved.outcome === 'grant_taken') throw new Error('unexpected')
+  if (!direct) events.kick()
   return saved.connection
 }
 
@@ -132,6 +131,16 @@ describe.each([
     await seen.reaches(1)
     await connect(events, 'same')
     expect(await seen.reaches(2)).toEqual(['connected', 'reconnected'])
+  })
+
+  it('reaches its listener after the one who saved the connection has gone on', async () => {
+    const events = make()
+    const order = collector<string>()
+    events.on('connected', () => order.push('listener'))
+    await events.start()
+    await connect(events)
+    order.push('writer')
+    expect(await order.reaches(2)).toEqual(['writer', 'listener'])
   })
 
   it('is delivered after a restart when the process died before its listener ran', async () => {

@@ -66,8 +66,6 @@ async function save(
     await undo()
     throw error
   }
-  const eventId = newId()
-  const occurredAt = kit.now()
   try {
     const expected = expectedId === null ? undefined : await kit.store.getConnection(identity.tenantId, expectedId)
     if (grant.kept && expected?.status === 'disconnected')
@@ -76,7 +74,7 @@ async function save(
       })
     if (expected && expected.accountKey !== account.key && !kit.allowOtherAccountOnReconnect)
       return await refuse(new AccountMismatch(definition.name, expected.account.name, account.name))
-    const outcome = await kit.store.saveConnection({
+    const outcome = await kit.events.saveAndDeliver({
       newId: newId(),
       tenantId: identity.tenantId,
       userId: identity.userId,
@@ -88,7 +86,7 @@ async function save(
       // A shared grant may be held by many connections; only an exclusive one is refused to a second tenant.
       grantKey,
       ...(grantShared !== undefined && { grantShared }),
-      now: occurredAt,
+      now: kit.now(),
       tokensFor: (id) =>
         Object.fromEntries(
           Object.entries(grant.tokens).map(([name, token]) => [
@@ -105,8 +103,7 @@ async function save(
             },
           ]),
         ),
-      eventId,
-      groups: kit.events.groups(),
+      eventId: newId(),
     })
     if (outcome.outcome === 'grant_taken')
       return await refuse(
@@ -117,8 +114,6 @@ async function save(
         ),
       )
     kit.tokens.invalidate(outcome.connection.id)
-    const { outcome: type, connection } = outcome
-    kit.events.deliverNew({ eventId, type, occurredAt }, connection)
     telemetry.count('atom.connects', { provider: definition.id, outcome: outcome.outcome })
     return outcome.connection
   } catch (error) {

@@ -80,6 +80,16 @@ export interface NewEvent {
   backfillId?: string
   /** Groups that this process knows of; the store adds those registered by other processes. */
   groups: readonly string[]
+  /** Deliveries that are claimed by the one who writes the event, as their first attempt. */
+  claim?: DeliveryClaim
+}
+
+/** What `claimDeliveries` would do, done with the write of the event. */
+export interface DeliveryClaim {
+  owner: string
+  until: number
+  /** Some of the event's `groups`. */
+  groups: readonly string[]
 }
 
 /** One event for one group, claimed by one process. */
@@ -145,6 +155,7 @@ export interface SaveConnection {
   tokensFor: (connectionId: string) => Record<string, Omit<StoredToken, 'version'>>
   eventId: string
   groups: readonly string[]
+  claim?: DeliveryClaim
 }
 
 export type SaveOutcome =
@@ -315,17 +326,6 @@ export interface Store {
   // Events
   /** Makes a listener group known to all processes and refreshes its last-seen time. Groups unseen for 7 days get no new events. */
   registerGroups(groups: readonly string[], now: number): Promise<void>
-  /**
-   * The same for the deliveries of one event that was just written, without a search. Resolves to the groups of `groups` that are ours
-   * now; another process may have been faster.
-   */
-  claimEvent(
-    event: Pick<Delivery, 'eventId' | 'type' | 'connectionId' | 'backfillId'>,
-    groups: readonly string[],
-    owner: string,
-    now: number,
-    leaseMs: number,
-  ): Promise<string[]>
   /** Takes up to `limit` due deliveries of these groups for `leaseMs`; each is claimed by one process only. */
   claimDeliveries(
     groups: readonly string[],

@@ -102,6 +102,7 @@ export function connectionMethods(db: MongoDatabase): Methods {
         type: outcome,
         occurredAt: input.now,
         groups: input.groups,
+        ...(input.claim && { claim: input.claim }),
       })
       if (!(await write(connections, row, state, entries))) {
         // An id that was never used holds nothing; the next round claims for the connection that was first.

@@ -13,7 +13,7 @@ import {
 
 type Methods = Pick<
   Store,
-  'registerGroups' | 'claimDeliveries' | 'claimEvent' | 'ackDelivery' | 'failDelivery' | 'listParked' | 'retryParked'
+  'registerGroups' | 'claimDeliveries' | 'ackDelivery' | 'failDelivery' | 'listParked' | 'retryParked'
 >
 
 /** Where an entry lies. Connections and backfills carry their own events. */
@@ -33,15 +33,16 @@ export async function outboxEntries({ groups }: Collections, event: NewEvent | n
   if (!event) return []
   const others = await groups.find({ seenAt: { $gt: event.occurredAt - GROUP_LIFE_MS } }).toArray()
   const names = new Set([...event.groups.map(toKeyText), ...others.map(({ _id }) => _id)])
+  const claimed = new Set(event.claim?.groups.map(toKeyText))
   return [...names].map((group) => ({
     eventId: event.id,
     group,
     type: event.type,
     occurredAt: event.occurredAt,
     backfillId: event.backfillId ?? null,
-    attempts: 0,
-    dueAt: event.occurredAt,
-    owner: null,
+    ...(event.claim && claimed.has(group)
+      ? { attempts: 1, dueAt: event.claim.until, owner: event.claim.owner }
+      : { attempts: 0, dueAt: event.occurredAt, owner: null }),
     parkedAt: null,
     reason: null,
   }))
@@ -78,26 +79,6 @@ export function outboxMethods(db: MongoDatabase): Methods {
           return modifiedCount === 1 ? toDelivery(row, entry, entry.attempts + 1) : undefined
         })
         return (await Promise.all(claims)).filter((delivery) => delivery !== undefined)
-      })
-    },
-
-    claimEvent(event, groups, owner, now, leaseMs) {
-      const { eventId } = event
-      return db.use(async (collections) => {
-        const { outbox, _id } = placeOf(collections, event)
-        const claims = groups.map(async (name) => {
-          const group = toKeyText(name)
-          const { modifiedCount } = await outbox.updateOne(
-            { _id, outbox: { $elemMatch: { eventId, group, dueAt: { $lte: now } } } },
-            {
-              $set: { 'outbox.$[entry].owner': owner, 'outbox.$[entry].dueAt': now + leaseMs },
-              $inc: { 'outbox.$[entry].attempts': 1 },
-            },
-            entryFilter(eventId, group),
-          )
-          return modifiedCount === 1 ? [name] : []
-        })
-        return (await Promise.all(claims)).flat()
       })
     },
 

@@ -118,8 +118,12 @@ export function connectionMethods(db: SqliteDatabase): Methods {
           keepRecords(db, state.id)
         }
         const outcome = isNew ? 'connected' : 'reconnected'
-        const event = { id: input.eventId, type: outcome, occurredAt: input.now, groups: input.groups } as const
-        addEvent(db, event, { connectionId: state.id, tenantId })
+        const { eventId: id, now: occurredAt, groups, claim } = input
+        addEvent(
+          db,
+          { id, type: outcome, occurredAt, groups, ...(claim && { claim }) },
+          { connectionId: state.id, tenantId },
+        )
         return { outcome, connection: toDocument(state) }
       })
     },

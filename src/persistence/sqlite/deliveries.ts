@@ -6,7 +6,7 @@ import type { Row, SqliteDatabase, Value } from './database.js'
 
 type Methods = Pick<
   Store,
-  'registerGroups' | 'claimDeliveries' | 'claimEvent' | 'ackDelivery' | 'failDelivery' | 'listParked' | 'retryParked'
+  'registerGroups' | 'claimDeliveries' | 'ackDelivery' | 'failDelivery' | 'listParked' | 'retryParked'
 >
 
 /** Runs inside the write of the change that the event reports. */
@@ -16,9 +16,10 @@ export function addEvent(
   { connectionId, tenantId }: { connectionId: string; tenantId: string },
 ): void {
   db.run(
-    `INSERT INTO deliveries (event_id, listener_group, tenant_id, type, occurred_at, connection_id, backfill_id, due_at)
-     SELECT ?1, name, ?2, ?3, ?4, ?5, ?6, ?4 FROM
-       (SELECT name FROM listener_groups WHERE seen_at > ?7 UNION SELECT value FROM json_each(?8))`,
+    `INSERT INTO deliveries (event_id, listener_group, tenant_id, type, occurred_at, connection_id, backfill_id, due_at, owner, attempts)
+     SELECT ?1, name, ?2, ?3, ?4, ?5, ?6, iif(claimed.value IS NULL, ?4, ?9), iif(claimed.value IS NULL, NULL, ?10), claimed.value IS NOT NULL
+     FROM (SELECT name FROM listener_groups WHERE seen_at > ?7 UNION SELECT value FROM json_each(?8))
+       LEFT JOIN json_each(?11) AS claimed ON claimed.value = name`,
     event.id,
     toKeyText(tenantId),
     event.type,
@@ -27,6 +28,9 @@ export function addEvent(
     event.backfillId ?? null,
     event.occurredAt - GROUP_LIFE_MS,
     JSON.stringify(event.groups.map(toKeyText)),
+    event.claim?.until ?? null,
+    event.claim?.owner ?? null,
+    JSON.stringify(event.claim?.groups.map(toKeyText) ?? []),
   )
 }
 
@@ -65,16 +69,6 @@ export function deliveryMethods(db: SqliteDatabase): Methods {
       limit,
     )
 
-  const claimTogether = together(db, (claims: Value[][]) => {
-    const rows = db.all(
-      `UPDATE deliveries SET owner = claim.value ->> 2, due_at = claim.value ->> 3, attempts = attempts + 1
-       FROM json_each(?) AS claim WHERE event_id = claim.value ->> 0 AND listener_group = claim.value ->> 1
-         AND deliveries.due_at <= claim.value ->> 4
-       RETURNING event_id, listener_group, owner`,
-      JSON.stringify(claims),
-    )
-    return new Set(rows.map((row) => JSON.stringify([row.event_id, row.listener_group, row.owner])))
-  })
   const ackTogether = together(db, (acks: Value[][]) =>
     db.run(
       `DELETE FROM deliveries WHERE (event_id, listener_group, owner) IN
@@ -124,11 +118,6 @@ export function deliveryMethods(db: SqliteDatabase): Methods {
         // Another process was faster with all of them: there may be others.
         if (claimed.length > 0) return claimed.map((row) => toDelivery(row, Number(row.attempts) + 1))
       }
-    },
-
-    async claimEvent({ eventId }, groups, owner, now, leaseMs) {
-      const claimed = await claimTogether(groups.map((group) => [eventId, toKeyText(group), owner, now + leaseMs, now]))
-      return groups.filter((group) => claimed.has(JSON.stringify([eventId, toKeyText(group), owner])))
     },
 
     async ackDelivery({ eventId, group }, owner) {

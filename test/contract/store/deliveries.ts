@@ -22,23 +22,32 @@ export function deliveryContract(stage: () => Stage): void {
       for (const claim of claims) expect(claim.length).toBeLessThanOrEqual(10)
     })
 
-    it('gives those of one event to the first who asks for them, over two stores', async () => {
+    it('are claimed by the one who writes the event, where it says so', async () => {
       const { store, other } = stage()
-      const { id } = await connected(store, { eventId: 'e-1', groups: ['crm', 'default'] })
-      const written = { eventId: 'e-1', type: 'connected', connectionId: id } as const
-      const claims = await atOnce(8, (i) =>
-        (i % 2 ? store : other).claimEvent(written, ['crm', 'default', 'nobody'], `owner-${i}`, NOW, 1000),
-      )
-      expect(claims.flat().sort()).toEqual(['crm', 'default'])
-      const owner = `owner-${claims.findIndex((groups) => groups.includes('crm'))}`
-      expect(await store.claimDeliveries(['crm', 'default'], 'late', NOW + 999, 1000, 10)).toEqual([])
-      const delivery = { ...written, occurredAt: NOW, group: 'crm', tenantId: 'tenant-1', attempts: 1 }
-      await store.ackDelivery(delivery, owner)
+      await other.registerGroups(['elsewhere'], NOW)
+      const claim = { owner: 'writer', until: NOW + 1000, groups: ['crm', 'default'] }
+      const { id } = await connected(store, {
+        accountKey: 'one',
+        eventId: 'e-1',
+        groups: ['crm', 'default', 'full'],
+        claim,
+      })
+      const all = ['crm', 'default', 'full', 'elsewhere']
+      const found = await other.claimDeliveries(all, 'late', NOW + 999, 1000, 10)
+      expect(found.map(({ group, attempts }) => [group, attempts]).sort()).toEqual([
+        ['elsewhere', 1],
+        ['full', 1],
+      ])
+      const written = { eventId: 'e-1', type: 'connected', connectionId: id, occurredAt: NOW } as const
+      await store.ackDelivery({ ...written, group: 'crm', tenantId: 'tenant-1', attempts: 1 }, 'writer')
       // What was not acknowledged comes again when the claim has run out, as its second attempt.
-      expect(await store.claimDeliveries(['crm', 'default'], 'late', NOW + 1000, 1000, 10)).toMatchObject([
+      expect(await other.claimDeliveries(['crm', 'default'], 'late', NOW + 1000, 1000, 10)).toMatchObject([
         { eventId: 'e-1', group: 'default', attempts: 2 },
       ])
-      expect(await store.claimEvent(written, ['crm', 'default'], 'again', NOW + 1000, 1000)).toEqual([])
+      // A reconnect writes an event of its own.
+      await connected(store, { accountKey: 'one', eventId: 'e-2', claim: { ...claim, until: NOW + 5000 } })
+      expect(await other.claimDeliveries(['default'], 'late', NOW + 1000, 1000, 10)).toEqual([])
+      expect(await other.claimDeliveries(['default'], 'late', NOW + 5000, 1000, 10)).toHaveLength(2)
     })
 
     it('keeps groups apart: each acknowledges by itself', async () => {
