@@ -14,9 +14,9 @@ const BUSY_TIMEOUT_MS = 5
 /** A group of writes ends here, so that a flood of them does not hold the event loop. */
 const GROUP_MAX_WRITES = 256
 const GROUP_MAX_MS = 20
-/** Three commits within this time, in milliseconds, are many. */
-const BUSY_MS = 8
-const GATHER_MS = 1
+/** Writes of one moment: none came for so many turns of the event loop, or the first has waited so long. */
+const QUIET_TURNS = 2
+const GATHER_MAX_MS = 3
 
 interface Statement {
   run(values: Value[]): { changes: number }
@@ -57,12 +57,6 @@ export class SqliteDatabase {
   private flushing = false
   private closing = false
   private drained: (() => void)[] = []
-  /** When the last three commits were. */
-  private commits: [number, number, number] = [
-    Number.NEGATIVE_INFINITY,
-    Number.NEGATIVE_INFINITY,
-    Number.NEGATIVE_INFINITY,
-  ]
   /** The write-ahead log, for syncing it; `undefined` in memory, and where the file system knows no such log. */
   private log: DurableLog | undefined
 
@@ -176,10 +170,16 @@ export class SqliteDatabase {
   private wake(delayMs = 0): void {
     if (this.flushing && delayMs === 0) return
     this.flushing = true
-    // Many commits in a few milliseconds mean many writers: waiting a moment for the next ones costs less than a commit for each.
-    const pause = delayMs > 0 || performance.now() - this.commits[0] > BUSY_MS ? delayMs : GATHER_MS
-    if (pause > 0) setTimeout(() => this.flush(), pause)
-    else setImmediate(() => this.flush())
+    if (delayMs > 0) setTimeout(() => this.flush(), delayMs)
+    else this.gather(performance.now() + GATHER_MAX_MS)
+  }
+
+  /** A turn of the event loop costs less than a commit: as long as others bring writes, theirs are waited for. */
+  private gather(end: number, seen = 0, quiet = 0): void {
+    const count = this.queue.length
+    const stillQuiet = count > seen ? 0 : quiet + 1
+    if (stillQuiet >= QUIET_TURNS || performance.now() > end) this.flush()
+    else setImmediate(() => this.gather(end, count, stillQuiet))
   }
 
   private flush(): void {
@@ -193,7 +193,6 @@ export class SqliteDatabase {
       return
     }
     this.runGroup()
-    this.commits = [this.commits[1], this.commits[2], performance.now()]
     this.settle()
   }
 
