@@ -67,7 +67,7 @@ function grantedTokens(
   const guards = withoutLeases(before)
   for (const [name, token] of Object.entries(fresh)) {
     const version = (guards[name]?.version ?? 0) + 1
-    tokens[name] = { ...token, version }
+    tokens[name] = { version, ...token }
     guards[name] = { version, fencing: guards[name]?.fencing ?? 0, owner: null, until: 0 }
   }
   return { tokens, guards }

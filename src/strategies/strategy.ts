@@ -165,7 +165,7 @@ export async function runStrategy(
   const store = options.store ?? ownStore
   const { definition } = context
   const flow = FLOWS[definition.auth.kind]
-  const withFingerprint = options.fingerprint ? { ...context, fingerprint: options.fingerprint } : context
+  const withFingerprint = options.fingerprint ? { fingerprint: options.fingerprint, ...context } : context
   try {
     if (definition.auth.kind === 'api_key') {
       const data = normalizeParams(definition, options.params ?? keyParams(req, definition.auth))

@@ -34,17 +34,24 @@ const ONLY_PLACEHOLDER = /^\{\+?([A-Za-z_][\w.]*)\}$/
 
 /** The value at a dotted path, own properties only; of several paths the first that is there. `null` counts as missing. */
 export function pick(value: unknown, path: OneOrMore<Path>): unknown {
-  for (const one of typeof path === 'string' ? [path] : path) {
-    let found: unknown = value
-    if (one.includes('.') && isObject(value) && Object.hasOwn(value, one)) found = value[one]
-    else if (one !== '') {
-      for (const key of one.split('.')) {
-        found = isObject(found) && Object.hasOwn(found, key) ? found[key] : undefined
-      }
-    }
+  if (typeof path === 'string') return pickOne(value, path) ?? undefined
+  for (const one of path) {
+    const found = pickOne(value, one)
     if (found !== undefined && found !== null) return found
   }
   return undefined
+}
+
+function pickOne(value: unknown, path: Path): unknown {
+  if (path === '') return value
+  if (!path.includes('.')) return ownValue(value, path)
+  // A key may have a dot in it.
+  if (isObject(value) && Object.hasOwn(value, path)) return value[path]
+  return path.split('.').reduce(ownValue, value)
+}
+
+function ownValue(value: unknown, key: string): unknown {
+  return isObject(value) && Object.hasOwn(value, key) ? value[key] : undefined
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

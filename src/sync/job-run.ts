@@ -344,10 +344,13 @@ async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T |
   const value = promise.catch(() => undefined)
   const soon = await Promise.race([value, nextTurn(undefined)])
   if (soon !== undefined || milliseconds <= 0) return soon
-  const timer = new AbortController()
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, milliseconds, undefined)
+  })
   try {
-    return await Promise.race([value, delay(milliseconds, undefined, { signal: timer.signal }).catch(() => undefined)])
+    return await Promise.race([value, late])
   } finally {
-    timer.abort()
+    clearTimeout(timer)
   }
 }

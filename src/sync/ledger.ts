@@ -86,7 +86,16 @@ export class Ledger {
     const { owner, fencing, leaseMs } = this.lease
     const now = this.lease.now()
     const kept = await this.options.store.savePage({
-      ...{ backfillId: this.job.id, connectionId, tenantId, provider, owner, fencing, leaseMs, now, records, progress },
+      backfillId: this.job.id,
+      connectionId,
+      tenantId,
+      provider,
+      owner,
+      fencing,
+      leaseMs,
+      now,
+      records,
+      progress,
       deletes: deletes.map((id) => ({ resource: progress.resource, id })),
     })
     if (!kept) {

@@ -120,9 +120,10 @@ function timeOf({ timestamp }: Resource, item: unknown): number | undefined {
 
 /** Parts joined by colons. A part of the parent alone is no id; a missing part beside others is empty. */
 function idOf(paths: OneOrMore<Path>, item: unknown, parent: unknown): string | undefined {
+  if (typeof paths === 'string') return paths.startsWith('parent:') ? undefined : asText(pick(item, paths))
   const parts: string[] = []
   let own = false
-  for (const path of listOf(paths)) {
+  for (const path of paths) {
     const ofParent = path.startsWith('parent:')
     const part = asText(ofParent ? pick(parent, path.slice('parent:'.length)) : pick(item, path))
     own ||= !ofParent && part !== undefined

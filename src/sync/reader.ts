@@ -110,7 +110,7 @@ export async function* readResource(options: ReaderOptions): AsyncGenerator<Read
   if (resource.parent === undefined) {
     for await (const page of readQueries(options, undefined, from?.query)) {
       const { query, ...rest } = page
-      yield { ...rest, position: query ? { query } : { ended: true } }
+      yield { position: query ? { query } : { ended: true }, ...rest }
     }
     return
   }
@@ -143,7 +143,7 @@ export async function* readResource(options: ReaderOptions): AsyncGenerator<Read
       for (let page = await head.first; !page.done; page = await head.pages.next()) {
         const { query, ...rest } = page.value
         const position = query ? { ...head.before, parent: head.parent.id, query } : { parents: head.position }
-        yield { ...rest, position }
+        yield { position, ...rest }
       }
     } catch (error) {
       if (!options.skipsParent(error)) throw error
@@ -187,13 +187,11 @@ async function* readQueries(
     const since = query.since ?? slice.from - overlap
     const { request, extra } = pageRequest(resource.pagination, resource.request, query.state)
     const scope: RequestScope = { since: new Date(since), now: new Date(slice.to) }
+    if (parent) scope.parent = parent.data
+    if (extra) scope.extra = extra
     let reply: Reply
     try {
-      reply = await options.call(request, {
-        ...scope,
-        ...(parent && { parent: parent.data }),
-        ...(extra && { extra }),
-      })
+      reply = await options.call(request, scope)
     } catch (error) {
       if (!isCursorExpired(error) || query.state === undefined || query.restarts >= MAX_RESTARTS) throw error
       const again = restart(resource, query, since, cutMs)
