@@ -62,7 +62,7 @@ export interface EventsOptions {
   pollMs?: number
   /** How long a claimed delivery is ours, in milliseconds. A listener that takes longer may be called twice. Default 30,000. */
   leaseMs?: number
-  /** Deliveries of one group at the same time. Default 16. */
+  /** Deliveries of one group at the same time. Default 64. */
   concurrency?: number
   /** Attempts after which a delivery is parked. Default 10. */
   maxAttempts?: number
@@ -131,7 +131,7 @@ interface Entry {
 /** Typed events over the store's outbox (design §9). */
 export function createEvents(options: EventsOptions): Events {
   const { store, now = Date.now, pollMs = 1_000, leaseMs = 30_000 } = options
-  const { concurrency = 16, maxAttempts = 10, retryMs = 1_000 } = options
+  const { concurrency = 64, maxAttempts = 10, retryMs = 1_000 } = options
   const owner = newId()
   const subscribers = new Set<(event: LiveEvent) => void>()
   const running = new Map<string, Promise<void>>()

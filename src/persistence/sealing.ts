@@ -75,7 +75,7 @@ export function createSealer(keys: string, options: SealerOptions = {}): Sealer 
     const master = masters.get(keyId)
     if (!master) return undefined
     const info = joined('atom-integrations seal', VERSION, keyId, tenantId, provider, connectionId)
-    const cacheKey = info.toString('base64')
+    const cacheKey = info.toString('latin1')
     const known = derived.get(cacheKey)
     if (known) return known
     const key = createSecretKey(expand(master, shortened(info)))
@@ -207,14 +207,13 @@ function additionalData(keyId: string, { tenantId, provider, connectionId, field
 
 /** Parts with their lengths before them, so that no two lists give the same bytes. */
 function joined(...parts: string[]): Buffer {
-  const chunks: Buffer[] = []
+  const all = Buffer.allocUnsafe(parts.reduce((size, part) => size + 4 + Buffer.byteLength(part), 0))
+  let end = 0
   for (const part of parts) {
-    const bytes = Buffer.from(part, 'utf8')
-    const length = Buffer.alloc(4)
-    length.writeUInt32BE(bytes.length)
-    chunks.push(length, bytes)
+    const size = all.write(part, end + 4)
+    end = all.writeUInt32BE(size, end) + size
   }
-  return Buffer.concat(chunks)
+  return all
 }
 
 /** HKDF's first step (RFC 5869 §2.2) without a salt, once per key. */

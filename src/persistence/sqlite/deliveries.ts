@@ -2,7 +2,7 @@ import { fromCursor, toCursor } from '../cursor.js'
 import { fromKeyText, toKeyText } from '../key-text.js'
 import type { Delivery, DurableEventType, NewEvent, ParkedDelivery, Store } from '../store.js'
 import { GROUP_LIFE_MS } from '../store.js'
-import type { Row, SqliteDatabase, Value } from './database.js'
+import type { Row, SqliteDatabase } from './database.js'
 
 type Methods = Pick<
   Store,
@@ -34,32 +34,6 @@ export function addEvent(
   )
 }
 
-/** Small writes of one moment, done by one statement: a call into SQLite costs more than what it does. */
-function together<Item, Result>(
-  db: SqliteDatabase,
-  run: (items: Item[]) => Result,
-): (items: readonly Item[]) => Promise<Result> {
-  let open: { items: Item[]; result: Promise<Result> } | undefined
-  return (added) => {
-    if (!open) {
-      const items: Item[] = []
-      const close = () => {
-        if (open === mine) open = undefined
-      }
-      const work = () => {
-        close()
-        return run(items)
-      }
-      const mine = { items, result: db.write(work, false) }
-      // A write that was refused has run nothing.
-      mine.result.catch(close)
-      open = mine
-    }
-    open.items.push(...added)
-    return open.result
-  }
-}
-
 export function deliveryMethods(db: SqliteDatabase): Methods {
   const due = (group: string, now: number, limit: number) =>
     db.all(
@@ -68,14 +42,6 @@ export function deliveryMethods(db: SqliteDatabase): Methods {
       now,
       limit,
     )
-
-  const ackTogether = together(db, (acks: Value[][]) =>
-    db.run(
-      `DELETE FROM deliveries WHERE (event_id, listener_group, owner) IN
-         (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?))`,
-      JSON.stringify(acks),
-    ),
-  )
 
   /** As it was found: whoever else takes it moves `due_at` and `attempts`. */
   const claim = (row: Row, owner: string, until: number) =>
@@ -121,7 +87,9 @@ export function deliveryMethods(db: SqliteDatabase): Methods {
     },
 
     async ackDelivery({ eventId, group }, owner) {
-      await ackTogether([[eventId, toKeyText(group), owner]])
+      const key = toKeyText(group)
+      const remove = 'DELETE FROM deliveries WHERE event_id = ? AND listener_group = ? AND owner = ?'
+      await db.write(() => db.run(remove, eventId, key, owner), false)
     },
 
     async failDelivery({ eventId, group, attempts }, owner, dueAt, reason, now) {
