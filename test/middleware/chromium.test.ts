@@ -86,6 +86,8 @@ describe.each([
       }
       await expect.poll(read, { timeout: 15_000 }).toMatch(/Read: [1-9]\d* records/)
     } else await card.getByText(/^Read: [1-9]\d* records$/).waitFor({ timeout: 15_000 })
+    // Offered as soon as everything is read, without loading the page anew.
+    await card.getByRole('button', { name: /^Read HubSpot.* again$/ }).waitFor()
     await card.getByRole('button', { name: /disconnect/i }).click()
     await page.waitForURL(/\/integrations\?disconnected=hubspot$/)
     expect(await page.getByRole('status').first().textContent()).toBe('HubSpot is disconnected.')

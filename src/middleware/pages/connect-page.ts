@@ -106,7 +106,7 @@ ${backfill && progress(backfill, path)}
 ${connection.status === 'needs_reauth' && html`<a class="button" href="${path}/${card.id}/connect?reconnect=${id}" aria-label="Connect ${label} again">Connect again</a>`}
 ${
   mine &&
-  html`${backfill && connection.status === 'active' && backfill.status !== 'running' && backfill.status !== 'queued' && html`<form method="post" action="${path}/connections/${id}/backfills"><input type="hidden" name="csrf" value="${csrf}"><button class="quiet" aria-label="Read ${label} again">${backfill.status === 'failed' ? 'Resume' : 'Read again'}</button></form>`}
+  html`${backfill && connection.status === 'active' && html`<form method="post" action="${path}/connections/${id}/backfills" data-again="${backfill.id}"${isLive(backfill) && html` hidden`}><input type="hidden" name="csrf" value="${csrf}"><button class="quiet" aria-label="Read ${label} again">${AGAIN[backfill.status] ?? AGAIN.completed}</button></form>`}
 <form method="post" action="${path}/connections/${id}/disconnect"><input type="hidden" name="csrf" value="${csrf}"><button class="quiet" aria-label="Disconnect ${label}">Disconnect</button></form>`
 }
 </div>
@@ -120,11 +120,17 @@ const HEADINGS: Record<Backfill['status'], string> = {
   failed: 'Stopped',
 }
 
+const AGAIN: Partial<Record<Backfill['status'], string>> = { completed: 'Read again', failed: 'Resume' }
+
+function isLive({ status }: Backfill): boolean {
+  return status === 'queued' || status === 'running'
+}
+
 function progress(backfill: Backfill, path: string): Markup {
-  const live = backfill.status === 'queued' || backfill.status === 'running'
+  const live = isLive(backfill)
   const records = backfill.resources.reduce((sum, { records }) => sum + records, 0)
   return html`<details${live && html` open`}>
-<summary class="small"><span data-heading="${backfill.id}">${HEADINGS[backfill.status]}: ${count(records)}</span></summary>
+<summary class="small"><span data-heading="${backfill.id}">${HEADINGS[backfill.status]}: ${backfill.status === 'completed' && records === 0 ? NOTHING_NEW : count(records)}</span></summary>
 <ul class="bars" aria-live="polite"${live && html` data-backfill="${path}/backfills/${encodeURIComponent(backfill.id)}/events"`}>${backfill.resources.map(
     (resource) =>
       html`<li data-resource="${resource.resource}"><span>${resource.resource.replaceAll('_', ' ')}</span><span class="soft" data-count>${count(resource.records)}</span>${bar(resource.status, resource.resource)}${resource.reason !== undefined && html`<span class="soft" data-reason>${resource.reason}</span>`}</li>`,
@@ -139,6 +145,9 @@ function bar(status: string, name: string): Markup {
   if (status === 'running') return html`<progress aria-label="${name}: reading"></progress>`
   return html`<progress max="1" value="0" aria-label="${name}: ${status}"></progress>`
 }
+
+/** A second backfill asks only for what came since the first. */
+const NOTHING_NEW = 'nothing new'
 
 const count = (records: number) => `${records.toLocaleString('en')} ${records === 1 ? 'record' : 'records'}`
 
@@ -157,15 +166,22 @@ document.querySelector('[data-none]').hidden=left>0})}
 for(const list of document.querySelectorAll('[data-backfill]')){
 const source=new EventSource(list.dataset.backfill)
 const words=n=>n.toLocaleString('en')+(n===1?' record':' records')
-const heads=${JSON.stringify(HEADINGS)}
+const heads=${JSON.stringify(HEADINGS)},labels=${JSON.stringify(AGAIN)}
 const show=event=>{const b=JSON.parse(event.data);let sum=0
 for(const r of b.resources){sum+=r.records
 const row=[...list.children].find(e=>e.dataset.resource===r.resource);if(!row)continue
 row.querySelector('[data-count]').textContent=words(r.records)
 const bar=row.querySelector('progress')
 if(r.status==='running')bar.removeAttribute('value');else bar.value=r.status==='completed'?1:0
-bar.setAttribute('aria-label',r.resource+': '+r.status)}
-const head=list.parentElement.querySelector('[data-heading]');if(head)head.textContent=heads[b.status]+': '+words(sum)}
+bar.setAttribute('aria-label',r.resource+': '+r.status)
+if(r.reason){let why=row.querySelector('[data-reason]')
+if(!why){why=document.createElement('span');why.className='soft';why.dataset.reason='';row.append(why)}
+why.textContent=r.reason}}
+const head=list.parentElement.querySelector('[data-heading]')
+if(head)head.textContent=heads[b.status]+': '+(b.status==='completed'&&sum===0?${JSON.stringify(NOTHING_NEW)}:words(sum))
+return b}
 source.addEventListener('progress',show)
-for(const end of ['completed','failed'])source.addEventListener(end,event=>{show(event);source.close()})
+for(const end of ['completed','failed'])source.addEventListener(end,event=>{const b=show(event);source.close()
+const again=document.querySelector('[data-again="'+b.id+'"]')
+if(again){again.querySelector('button').textContent=labels[b.status];again.hidden=false}})
 }`
