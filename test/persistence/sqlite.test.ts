@@ -15,7 +15,7 @@ describe('the sqlite store', () => {
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'atom-sqlite-'))
     path = join(folder, '.atom', 'atom.sqlite')
-    store = createSqliteStore({ path, lockTimeoutMs: 200 })
+    store = createSqliteStore({ path, lockTimeoutMs: 1_000 })
     await store.open()
   })
   afterEach(async () => {
@@ -183,7 +183,7 @@ describe('the sqlite store', () => {
   })
 
   it('sees at once what another process wrote after a lock was waited for', async () => {
-    const second = createSqliteStore({ path, lockTimeoutMs: 20 })
+    const second = createSqliteStore({ path, lockTimeoutMs: 500 })
     await second.open()
     const other = new Database(path)
     other.exec('BEGIN IMMEDIATE')

@@ -36,9 +36,9 @@ describe('a request is tried again', () => {
   it('after a timeout, where nobody waits for it in front of a browser', async () => {
     const slow: Handler = () => {}
     const api = await inTurn(slow, good)
-    expect((await openDoor(api.url, { timeoutMs: 100 }).request(byDefault())).status).toBe(200)
+    expect((await openDoor(api.url, { timeoutMs: 500 }).request(byDefault())).status).toBe(200)
     const identity = await inTurn(slow, good)
-    const error = await failure(openDoor(identity.url, { timeoutMs: 100 }).request(byDefault({ endpoint: 'identity' })))
+    const error = await failure(openDoor(identity.url, { timeoutMs: 500 }).request(byDefault({ endpoint: 'identity' })))
     expect(error.code).toBe('PROVIDER_TIMEOUT')
   })
 

@@ -27,11 +27,11 @@ describe('a streamed answer', () => {
       response.writeHead(200)
       for (let part = 0; part < 8; part++) {
         response.write(String(part))
-        await new Promise((resolve) => setTimeout(resolve, 20))
+        await new Promise((resolve) => setTimeout(resolve, 100))
       }
       response.end()
     })
-    const response = await openDoor(provider.url, { timeoutMs: 60, idleTimeoutMs: 1000 }).stream(ask('/', any))
+    const response = await openDoor(provider.url, { timeoutMs: 500, idleTimeoutMs: 5000 }).stream(ask('/', any))
     expect(await response.text()).toBe('01234567')
   })
 
@@ -67,11 +67,11 @@ describe('a streamed answer', () => {
       answer = response
       response.writeHead(200, { 'content-length': String(total) }).write(Buffer.alloc(total))
     })
-    const response = await openDoor(provider.url, { idleTimeoutMs: 40 }).stream(ask('/', any))
+    const response = await openDoor(provider.url, { idleTimeoutMs: 500 }).stream(ask('/', any))
     const reader = (response.body as ReadableStream<Uint8Array>).getReader()
     let size = (await reader.read()).value?.length ?? 0
     // Longer than the provider may be silent, on purpose: there is nothing to wait for but the clock.
-    await new Promise((resolve) => setTimeout(resolve, 120))
+    await new Promise((resolve) => setTimeout(resolve, 1000))
     expect(answer?.writableLength).toBeGreaterThan(0)
     for (let part = await reader.read(); !part.done; part = await reader.read()) size += part.value.length
     expect(size).toBe(total)

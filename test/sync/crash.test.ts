@@ -259,7 +259,7 @@ describe.each(['sqlite', 'mongo'] as const)('on %s,', (kind) => {
         events: { groups: () => [], kick() {}, emitLive() {} },
         providers: () => ({ definition }),
         wake() {},
-        leaseMs: 400,
+        leaseMs: 1_500,
       })
       await runner.work(id)
       await checkResult(id, connection.id)

@@ -109,7 +109,7 @@ for (const kind of ['sqlite', 'mongo'] as const) {
 
     it('stays usable after a timeout', async () => {
       const { id } = await kit.connect()
-      const tokens = kit.another({ refreshTimeoutMs: 150, leaseMs: 2_000 })
+      const tokens = kit.another({ refreshTimeoutMs: 600, leaseMs: 2_000 })
       acme.refreshFaults.push({ kind: 'hang' }, { kind: 'hang' })
       await expect(tokens.accessToken('tenant-1', id)).rejects.toMatchObject({ code: 'PROVIDER_TIMEOUT' })
       expect(await kit.store.getConnection('tenant-1', id)).toMatchObject({ status: 'degraded', cause: 'outage' })
@@ -384,7 +384,7 @@ for (const kind of ['sqlite', 'mongo'] as const) {
     it('keeps on storing a rotated token after its callers were told that the store is down', async () => {
       const { id } = await kit.connect()
       const { store, failing } = failingCommits(kit, Number.POSITIVE_INFINITY)
-      const tokens = kit.another({ store, refreshTimeoutMs: 50, leaseMs: 200 })
+      const tokens = kit.another({ store, refreshTimeoutMs: 600, leaseMs: 1_200 })
       await expect(tokens.accessToken('tenant-1', id)).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
       failing.left = 0
       await tokens.close()

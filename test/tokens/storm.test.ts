@@ -74,7 +74,7 @@ for (const kind of ['sqlite', 'mongo'] as const) {
     it('fails nobody when the process that holds the lease is killed before it sends', {
       timeout: 60_000,
     }, async () => {
-      const times = { refreshTimeoutMs: 1_000, leaseMs: 3_000 }
+      const times = { refreshTimeoutMs: 2_500, leaseMs: 5_000 }
       const [holder, ...others] = await Promise.all([
         start(place, acme, times, true),
         start(place, acme, times),
@@ -97,7 +97,7 @@ for (const kind of ['sqlite', 'mongo'] as const) {
     it('says rotation_lost, and nothing else, when it is killed between sending and storing', {
       timeout: 60_000,
     }, async () => {
-      const times = { refreshTimeoutMs: 1_000, leaseMs: 3_000 }
+      const times = { refreshTimeoutMs: 2_500, leaseMs: 5_000 }
       const [holder, other] = await Promise.all([start(place, acme, times), start(place, acme, times)])
       const { id } = await kit.connect()
       const before = acme.refreshes.length
