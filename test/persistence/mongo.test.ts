@@ -1,6 +1,9 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect as connectSocket, createServer } from 'node:net'
 import mongoose from 'mongoose'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createMongoStore, type Store } from '../../src/persistence/index.js'
+import { MongoDatabase } from '../../src/persistence/mongo/database.js'
 import { backfill, connect, connected, event, NOW, record, running, transaction } from '../contract/store/samples.js'
 import { startMongo } from '../support/mongo-server.js'
 
@@ -135,6 +138,26 @@ describe('the mongo store', () => {
     if (!process.env.TEST_MONGODB_URL)
       await expect(own.saveConnection(connect())).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
     await own.close()
+  })
+
+  it('rejects with STORE_UNAVAILABLE when a socket ends under a write: the driver passes such errors on as they are', async () => {
+    const hangsUp = createServer((socket) => socket.end())
+    await once(hangsUp.listen(0, '127.0.0.1'), 'listening')
+    const socket = connectSocket((hangsUp.address() as AddressInfo).port, '127.0.0.1').resume()
+    socket.on('error', () => {})
+    await once(socket, 'end')
+    const error = await new Promise((resolve) => setImmediate(() => socket.write('x', resolve)))
+    hangsUp.close()
+    expect(error).toMatchObject({ name: 'Error', code: 'EPIPE' })
+    const database = new MongoDatabase({ connection: host })
+    await database.open()
+    await expect(database.use(() => Promise.reject(error))).rejects.toMatchObject({
+      code: 'STORE_UNAVAILABLE',
+      cause: error,
+    })
+    const own = new TypeError('thrown by the caller')
+    await expect(database.use(() => Promise.reject(own))).rejects.toBe(own)
+    await database.close()
   })
 
   it('shows no password of its URL in an error', async () => {

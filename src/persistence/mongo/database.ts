@@ -281,6 +281,11 @@ export function isDuplicate(error: unknown, index?: string): boolean {
   return index === undefined || error.message.includes(index)
 }
 
+/** Among them what sockets and streams say under a write, which the driver passes on as it is (`EPIPE`, `ERR_STREAM_DESTROYED`). */
 function isDriverError(error: unknown): boolean {
-  return error instanceof Error && /^(Mongo|BSON)/.test(error.name)
+  if (!(error instanceof Error)) return false
+  return (
+    /^(Mongo|BSON)/.test(error.name) ||
+    /^(E[A-Z]+|ERR_(STREAM|SOCKET)_\w+)$/.test(String((error as { code?: unknown }).code))
+  )
 }
