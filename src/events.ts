@@ -62,7 +62,7 @@ export interface EventsOptions {
   pollMs?: number
   /** How long a claimed delivery is ours, in milliseconds. A listener that takes longer may be called twice. Default 30,000. */
   leaseMs?: number
-  /** Deliveries of one group at the same time. Default 64. */
+  /** About so many deliveries of one group at the same time: what is written meanwhile does not wait for a search. Default 64. */
   concurrency?: number
   /** Attempts after which a delivery is parked. Default 10. */
   maxAttempts?: number
@@ -235,7 +235,7 @@ export function createEvents(options: EventsOptions): Events {
     const claim = { owner, until: now() + leaseMs, groups: claimed }
     const saving = store.saveConnection({ groups: known, claim, ...input })
     // Room is taken before the write is done: it is held whatever else comes meanwhile.
-    for (const group of claimed) occupy(group, 1)
+    for (const group of claimed) enter(group)
     const key = `new ${input.eventId}`
     const delivering = saving
       .then(async (saved) => {
@@ -251,7 +251,7 @@ export function createEvents(options: EventsOptions): Events {
       .catch(() => {})
       .finally(() => {
         running.delete(key)
-        for (const group of claimed) occupy(group, -1)
+        for (const group of claimed) leave(group)
       })
     running.set(key, delivering)
     return saving
@@ -261,8 +261,15 @@ export function createEvents(options: EventsOptions): Events {
     return (busy.get(group) ?? 0) < concurrency
   }
 
-  function occupy(group: string, change: 1 | -1): void {
-    busy.set(group, (busy.get(group) ?? 0) + change)
+  function enter(group: string): void {
+    busy.set(group, (busy.get(group) ?? 0) + 1)
+  }
+
+  /** What was left out because of this group's many deliveries is looked for now. */
+  function leave(group: string): void {
+    const wasFull = !hasRoom(group)
+    busy.set(group, (busy.get(group) ?? 0) - 1)
+    if (wasFull) kick()
   }
 
   /** @param document - The connection, where it is at hand. */
@@ -271,7 +278,7 @@ export function createEvents(options: EventsOptions): Events {
     const key = `${group} ${delivery.eventId}`
     // Ours already, and its lease ran out while a listener is still at it: the claim has renewed it.
     if (running.has(key)) return
-    occupy(group, 1)
+    enter(group)
     const done = deliver(delivery, document)
       .catch((error: unknown) => report(error, failureOf(delivery)))
       .finally(() => running.delete(key))
@@ -289,10 +296,7 @@ export function createEvents(options: EventsOptions): Events {
     } finally {
       if (outcome === 'done') entries = entries.filter((entry) => !(entry.once && called.includes(entry)))
       else for (const entry of called) entry.taken = false
-      // What was left out because of this group's many deliveries is looked for now.
-      const wasFull = !hasRoom(delivery.group)
-      occupy(delivery.group, -1)
-      if (wasFull) kick()
+      leave(delivery.group)
     }
     if (outcome === 'done') return store.ackDelivery(delivery, owner)
     const time = now()

@@ -11,7 +11,7 @@ import {
   type IntegrationEvent,
 } from '../src/events.js'
 import { createSqliteStore } from '../src/persistence/sqlite/sqlite-store.js'
-import type { ConnectionDocument, Store } from '../src/persistence/store.js'
+import type { ConnectionDocument, SaveConnection, Store } from '../src/persistence/store.js'
 
 let folder: string
 let store: Store
@@ -216,6 +216,33 @@ describe.each([
     await seen.reaches(1)
     await events.close()
     await nothingPending(['default', 'crm'])
+  })
+
+  it.each(['saved', 'refused'])('is looked for once a save that held the last room is %s', async (outcome) => {
+    await connect(make(), 'known')
+    let release: (() => void) | undefined
+    const held = new Proxy(store, {
+      get(target, name) {
+        if (name !== 'saveConnection' || release) return Reflect.get(target, name)
+        return async (input: SaveConnection) => {
+          await new Promise<void>((resolve) => {
+            release = resolve
+          })
+          if (outcome === 'refused') throw new Error('refused')
+          return target.saveConnection(input)
+        }
+      },
+    })
+    const events = make({ store: held, concurrency: 1, pollMs: 600_000 })
+    const seen = collector<string>()
+    events.on('reconnected', ({ type }) => seen.push(type))
+    await events.start()
+    direct = true
+    const first = connect(events).catch(() => {})
+    await connect(events, 'known')
+    release?.()
+    await first
+    expect(await seen.reaches(1)).toEqual(['reconnected'])
   })
 
   it('is pending for a group that only another process knows', async () => {

@@ -106,7 +106,7 @@ ${backfill && progress(backfill, path)}
 ${connection.status === 'needs_reauth' && html`<a class="button" href="${path}/${card.id}/connect?reconnect=${id}" aria-label="Connect ${label} again">Connect again</a>`}
 ${
   mine &&
-  html`${backfill && connection.status === 'active' && html`<form method="post" action="${path}/connections/${id}/backfills" data-again="${backfill.id}"${isLive(backfill) && html` hidden`}><input type="hidden" name="csrf" value="${csrf}"><button class="quiet" aria-label="Read ${label} again">${AGAIN[backfill.status] ?? AGAIN.completed}</button></form>`}
+  html`${backfill && connection.status === 'active' && html`<form method="post" action="${path}/connections/${id}/backfills" data-again="${backfill.id}"${isLive(backfill) && html` hidden`}><input type="hidden" name="csrf" value="${csrf}"><button class="quiet" aria-label="Read ${label} again">${backfill.status === 'failed' ? 'Resume' : 'Read again'}</button></form>`}
 <form method="post" action="${path}/connections/${id}/disconnect"><input type="hidden" name="csrf" value="${csrf}"><button class="quiet" aria-label="Disconnect ${label}">Disconnect</button></form>`
 }
 </div>
@@ -119,8 +119,6 @@ const HEADINGS: Record<Backfill['status'], string> = {
   completed: 'Read',
   failed: 'Stopped',
 }
-
-const AGAIN: Partial<Record<Backfill['status'], string>> = { completed: 'Read again', failed: 'Resume' }
 
 function isLive({ status }: Backfill): boolean {
   return status === 'queued' || status === 'running'
@@ -166,7 +164,7 @@ document.querySelector('[data-none]').hidden=left>0})}
 for(const list of document.querySelectorAll('[data-backfill]')){
 const source=new EventSource(list.dataset.backfill)
 const words=n=>n.toLocaleString('en')+(n===1?' record':' records')
-const heads=${JSON.stringify(HEADINGS)},labels=${JSON.stringify(AGAIN)}
+const heads=${JSON.stringify(HEADINGS)}
 const show=event=>{const b=JSON.parse(event.data);let sum=0
 for(const r of b.resources){sum+=r.records
 const row=[...list.children].find(e=>e.dataset.resource===r.resource);if(!row)continue
@@ -176,12 +174,12 @@ if(r.status==='running')bar.removeAttribute('value');else bar.value=r.status==='
 bar.setAttribute('aria-label',r.resource+': '+r.status)
 if(r.reason){let why=row.querySelector('[data-reason]')
 if(!why){why=document.createElement('span');why.className='soft';why.dataset.reason='';row.append(why)}
-why.textContent=r.reason}}
+why.textContent=r.reason}else row.querySelector('[data-reason]')?.remove()}
 const head=list.parentElement.querySelector('[data-heading]')
 if(head)head.textContent=heads[b.status]+': '+(b.status==='completed'&&sum===0?${JSON.stringify(NOTHING_NEW)}:words(sum))
 return b}
 source.addEventListener('progress',show)
-for(const end of ['completed','failed'])source.addEventListener(end,event=>{const b=show(event);source.close()
-const again=document.querySelector('[data-again="'+b.id+'"]')
-if(again){again.querySelector('button').textContent=labels[b.status];again.hidden=false}})
+source.addEventListener('completed',event=>{const b=show(event);source.close()
+const again=document.querySelector('[data-again="'+b.id+'"]');if(again)again.hidden=false})
+source.addEventListener('failed',()=>{source.close();location.reload()})
 }`
