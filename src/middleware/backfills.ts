@@ -3,12 +3,13 @@ import type { BackfillDocument } from '../persistence/store.js'
 import { type Backfill, toBackfill } from '../sync/receipt.js'
 import { requireConnection, requireIdentity, requireOwnOrigin } from './access.js'
 import type { Identity, Kit, Visit } from './kit.js'
+import { MAX_WATCHED } from './pages/connect-page.js'
 import { badField, bodyOf, redirect } from './request.js'
 
 /** A stream ends after five minutes, and who reconnects is identified again. */
 const STREAM_MS = 5 * 60_000
-/** Streams of one user at the same time. */
-const MAX_STREAMS = 6
+/** Streams of one user at the same time: a browser has six connections to a host, and needs some for pages. */
+const MAX_STREAMS = 4
 /** A run in another process tells nothing live: the store is asked. */
 const LOOK_MS = 2_000
 
@@ -26,7 +27,8 @@ export async function postBackfill(visit: Visit): Promise<void> {
     connectionId: document.id,
     ...(fields.months !== undefined && { months: Number(fields.months) }),
   })
-  if (isForm && visit.html) return redirect(res, 303, kit.path)
+  if (isForm && visit.html)
+    return redirect(res, 303, `${kit.path}?${scheduled.created ? 'reading' : 'read'}=${document.provider}`)
   res
     .status(scheduled.created ? 202 : 200)
     .set('cache-control', 'no-store')
@@ -36,12 +38,12 @@ export async function postBackfill(visit: Visit): Promise<void> {
 /** `GET /backfills/:id` */
 export async function getBackfill(visit: Visit): Promise<void> {
   const identity = await requireIdentity(visit)
-  visit.res.set('cache-control', 'no-store').json(toBackfill(await requireBackfill(visit, identity)))
+  const document = await requireBackfill(visit.kit, identity, visit.segments[1] as string)
+  visit.res.set('cache-control', 'no-store').json(toBackfill(document))
 }
 
-async function requireBackfill({ kit, segments }: Visit, identity: Identity): Promise<BackfillDocument> {
-  const id = segments[1]
-  const backfill = id === undefined || id.length > 200 ? undefined : await kit.store.getBackfill(identity.tenantId, id)
+async function requireBackfill(kit: Kit, identity: Identity, id: string): Promise<BackfillDocument> {
+  const backfill = id === '' || id.length > 200 ? undefined : await kit.store.getBackfill(identity.tenantId, id)
   if (!backfill) throw new IntegrationError('SYNC_BACKFILL_NOT_FOUND', 'no such backfill in this tenant')
   await requireConnection(kit, identity, backfill.connectionId, 'view')
   return backfill
@@ -49,11 +51,16 @@ async function requireBackfill({ kit, segments }: Visit, identity: Identity): Pr
 
 const streams = new WeakMap<Kit, Map<string, number>>()
 
-/** `GET /backfills/:id/events`: server-sent events `progress`, `completed`, `failed`, each with the backfill. */
+/**
+ * `GET /backfills/:ids/events`: server-sent events `progress`, `completed`, `failed`, each with its backfill. One stream for up to
+ * `MAX_WATCHED` ids with commas between; it ends when all of them have.
+ */
 export async function streamBackfill(visit: Visit): Promise<void> {
   const { kit, req, res } = visit
   const identity = await requireIdentity(visit)
-  const backfill = await requireBackfill(visit, identity)
+  const ids = new Set((visit.segments[1] as string).split(','))
+  if (ids.size > MAX_WATCHED) throw badField('ids', `Must be at most ${MAX_WATCHED}.`)
+  const backfills = await Promise.all([...ids].map((id) => requireBackfill(kit, identity, id)))
   // Gone before it began: nobody would tell us again.
   if (res.closed) return
   const open = streams.get(kit) ?? new Map<string, number>()
@@ -70,25 +77,27 @@ export async function streamBackfill(visit: Visit): Promise<void> {
     .status(200)
     .set({ 'content-type': 'text/event-stream', 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' })
   res.flushHeaders()
-  let last = ''
+  /** What was told last of each that still runs. */
+  const told = new Map(backfills.map(({ id }) => [id, '']))
   let ended = false
   const show = (state: Backfill) => {
-    if (ended) return
+    const last = told.get(state.id)
+    if (ended || last === undefined) return
     const data = JSON.stringify(state)
     const isOver = state.status === 'completed' || state.status === 'failed'
     if (data !== last) res.write(`event: ${isOver ? state.status : 'progress'}\ndata: ${data}\n\n`)
-    last = data
-    if (isOver) end()
+    if (isOver) told.delete(state.id)
+    else told.set(state.id, data)
+    if (told.size === 0) end()
   }
   const look = () => {
-    kit.store.getBackfill(identity.tenantId, backfill.id).then(
-      (document) => (document ? show(toBackfill(document)) : end()),
-      () => end(),
-    )
+    for (const id of told.keys())
+      kit.store.getBackfill(identity.tenantId, id).then(
+        (document) => (document ? show(toBackfill(document)) : end()),
+        () => end(),
+      )
   }
-  const unsubscribe = kit.events.subscribe(({ backfill: live }) => {
-    if (live.id === backfill.id) show(live)
-  })
+  const unsubscribe = kit.events.subscribe(({ backfill: live }) => show(live))
   const looking = setInterval(look, LOOK_MS)
   const ending = setTimeout(() => end(), STREAM_MS)
   function end() {
@@ -104,5 +113,5 @@ export async function streamBackfill(visit: Visit): Promise<void> {
   }
   req.on('close', end)
   res.on('close', end)
-  show(toBackfill(backfill))
+  for (const backfill of backfills) show(toBackfill(backfill))
 }

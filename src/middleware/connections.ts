@@ -1,4 +1,5 @@
 import { type Connection, toConnection } from '../connection.js'
+import { titleOf } from '../sync/progress.js'
 import { toBackfill } from '../sync/receipt.js'
 import {
   csrfToken,
@@ -8,8 +9,8 @@ import {
   requireOwnOrigin,
   requirePermission,
 } from './access.js'
-import type { Identity, Visit } from './kit.js'
-import { connectPage, type ProviderCard } from './pages/connect-page.js'
+import type { Identity, Kit, Visit } from './kit.js'
+import { connectPage, isLive, type ProviderCard, type ShownConnection } from './pages/connect-page.js'
 import { sendPage } from './pages/layout.js'
 import { badField, bodyOf, redirect } from './request.js'
 
@@ -37,15 +38,19 @@ export async function getIndex(visit: Visit): Promise<void> {
     visible.map(async (connection) => ({
       connection,
       backfill: await lastBackfill(connection),
-      mine: await isPermitted(kit, identity, 'disconnect', connection),
+      titles: titlesOf(kit, connection.provider),
+      may: {
+        reconnect: await isPermitted(kit, identity, 'reconnect', connection),
+        backfill: await isPermitted(kit, identity, 'backfill', connection),
+        disconnect: await isPermitted(kit, identity, 'disconnect', connection),
+      },
     })),
   )
-  const cards = [...kit.providers.values()].map(
-    ({ definition: { id, name, category }, configured, missing }): ProviderCard => {
-      const connections = shown.filter(({ connection }) => connection.provider === id)
-      return { id, name, category, configured, missing: kit.development ? missing : [], connections }
-    },
-  )
+  const byName = [...kit.providers.values()].sort((a, b) => a.definition.name.localeCompare(b.definition.name, 'en'))
+  const cards = byName.map(({ definition: { id, name, category }, configured, missing }): ProviderCard => {
+    const connections = shown.filter(({ connection }) => connection.provider === id)
+    return { id, name, category, configured, missing: kit.development ? missing : [], connections }
+  })
   if (!visit.html)
     return void res.set('cache-control', 'no-store').json({
       providers: cards.map(({ connections, ...card }) => ({
@@ -61,22 +66,32 @@ export async function getIndex(visit: Visit): Promise<void> {
       ...card,
       connections: card.connections.filter(({ connection }) => connection.status !== 'disconnected'),
     })),
+    reads: kit.sync !== undefined,
     csrf: csrfToken(kit, identity),
     nonce,
-    notice: noticeOf(visit),
+    notice: noticeOf(visit, shown),
     appName: [...kit.providers.values()][0]?.client.appName ?? kit.baseUrl.hostname,
   })
   sendPage(res, 200, nonce, page)
 }
 
+function titlesOf({ providers }: Kit, provider: string): ShownConnection['titles'] {
+  const resources = providers.get(provider)?.definition.resources ?? []
+  return Object.fromEntries(resources.map((resource) => [resource.name, titleOf(resource)]))
+}
+
 /** What was done a moment ago. */
-function noticeOf({ kit, query }: Visit): string | undefined {
+function noticeOf({ kit, query }: Visit, shown: readonly ShownConnection[]) {
   const nameOf = (id: string | undefined) => (id === undefined ? undefined : kit.providers.get(id)?.definition.name)
   const connected = nameOf(query.connected)
-  if (connected !== undefined)
-    return `${connected} is connected.${kit.sync ? ' Its last months are on their way.' : ''}`
+  const arriving = shown.some(({ connection, backfill }) => connection.provider === query.connected && isLive(backfill))
+  if (connected !== undefined) return { text: `${connected} is connected.`, arriving }
+  const reading = nameOf(query.reading)
+  if (reading !== undefined) return { text: `${reading} is read again.` }
+  const read = nameOf(query.read)
+  if (read !== undefined) return { text: `${read} was read a moment ago.` }
   const ended = nameOf(query.disconnected)
-  return ended === undefined ? undefined : `${ended} is disconnected.`
+  return ended === undefined ? undefined : { text: `${ended} is disconnected.` }
 }
 
 /** Right after connecting, the event that starts the backfill is on its way: the page waits for it a moment, so that it shows progress. */

@@ -67,6 +67,9 @@ async function approve(page: Page): Promise<void> {
   await page.getByRole('button', { name: /approve/i }).click()
 }
 
+/** The lab's account was perhaps read a minute ago, by the test before: then there is nothing new. */
+const READ = /Read: (?:[1-9]\d* records|nothing new)/
+
 describe.each([
   ['with JavaScript', true],
   ['without JavaScript', false],
@@ -84,11 +87,14 @@ describe.each([
         await page.reload()
         return card.textContent()
       }
-      await expect.poll(read, { timeout: 15_000 }).toMatch(/Read: [1-9]\d* records/)
-    } else await card.getByText(/^Read: [1-9]\d* records$/).waitFor({ timeout: 15_000 })
+      await expect.poll(read, { timeout: 15_000 }).toMatch(READ)
+    } else await card.getByText(READ).waitFor({ timeout: 15_000 })
     // Offered as soon as everything is read, without loading the page anew.
     await card.getByRole('button', { name: /^Read HubSpot.* again$/ }).waitFor()
-    await card.getByRole('button', { name: /disconnect/i }).click()
+    const sure = card.getByRole('button', { name: /^Disconnect HubSpot.* now$/ })
+    expect(await sure.isVisible()).toBe(false)
+    await card.getByText('Disconnect', { exact: true }).click()
+    await sure.click()
     await page.waitForURL(/\/integrations\?disconnected=hubspot$/)
     expect(await page.getByRole('status').first().textContent()).toBe('HubSpot is disconnected.')
     expect(await page.getByRole('region', { name: /HubSpot/ }).count()).toBe(0)
@@ -168,7 +174,7 @@ describe('every page', () => {
         main: document.querySelectorAll('main').length,
         lang: document.documentElement.lang,
         nameless: [...document.querySelectorAll('a,button,input:not([type=hidden]),select')].filter((e) => !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length)).length,
-        small: [...document.querySelectorAll('a.button,button,input:not([type=hidden]),select')].filter((e) => e.getBoundingClientRect().height < 44).length,
+        small: [...document.querySelectorAll('a.button,.button,button,input:not([type=hidden]),select')].filter((e) => e.checkVisibility() && (e.closest('label.choice') ?? e).getBoundingClientRect().height < 44).length,
       })`)) as Record<string, unknown>
       expect([path, found]).toEqual([path, { overflow: 0, headings: 1, main: 1, lang: 'en', nameless: 0, small: 0 }])
     }

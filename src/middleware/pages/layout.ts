@@ -128,8 +128,11 @@ fieldset{border:0;margin:1rem 0 0;padding:0;display:grid;gap:.5rem}
 .notice{border-left:.25rem solid var(--accent);background:var(--card);padding:.75rem 1rem;border-radius:.4rem;margin:1rem 0}
 .bars{display:grid;gap:.4rem;margin:0;padding:0;list-style:none}
 .bars li{display:grid;grid-template-columns:minmax(0,1fr) auto;gap:.1rem .75rem;font-size:.875rem}
-progress{grid-column:1/-1;width:100%;height:.4rem;accent-color:var(--accent)}
-details summary{cursor:pointer;padding:.6rem 0;color:var(--soft)}
+progress,[data-reason]{grid-column:1/-1}
+progress{width:100%;height:.4rem;accent-color:var(--accent)}
+summary{cursor:pointer;padding:.6rem 0;color:var(--soft)}
+summary.button{color:var(--ink);padding:.5rem 1rem;list-style:none}summary.button::-webkit-details-marker{display:none}
+.sure[open]{flex:1 0 100%}
 dl{display:grid;grid-template-columns:auto 1fr;gap:.25rem 1rem;margin:1.25rem 0 0}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 .visually{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 a{color:var(--accent)}.button{color:var(--on)}.button.quiet{color:var(--ink)}
