@@ -159,9 +159,9 @@ export function resealed(
   return { ...state, tokens: { ...state.tokens, [token]: { ...stored, sealed } } }
 }
 
-/** When the first refresh token of an active connection ends; null: never, or not known. */
+/** When the first refresh token of a connection ends that works, or will after an outage; null: never, or not known. */
 export function refreshDueAt({ status, tokens }: ConnectionDocument): number | null {
-  if (status !== 'active') return null
+  if (status !== 'active' && status !== 'degraded') return null
   const ends = Object.values(tokens).flatMap((token) => token.refreshExpiresAt ?? [])
   return ends.length > 0 ? Math.min(...ends) : null
 }

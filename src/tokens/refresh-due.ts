@@ -39,6 +39,8 @@ export function createRefreshDue(parts: TokenParts, refresh: (token: OpenToken) 
   }
 
   function dueTokens(document: ConnectionDocument, now: number): string[] {
+    // In an outage, the time of the next try holds for everybody.
+    if (document.nextTryAt !== null && document.nextTryAt > now) return []
     const auth = parts.providers(document.provider)?.definition.auth
     if (auth?.kind !== 'oauth2' || auth.refreshToken === 'none') return []
     const life = (auth.refreshIdleSeconds ?? Number.POSITIVE_INFINITY) * 1000

@@ -348,4 +348,20 @@ describe('background refresh', () => {
     expect(perDay.slice(-2)).toEqual([0, 0])
     expect(acme.refreshes).toHaveLength(count)
   })
+
+  it('goes on after an outage, and not before the time of the next try', async () => {
+    const day = 86_400_000
+    const entry = acmeEntry(acmeDefinition({ refreshIdleSeconds: 90 * 86_400 }))
+    const tokens = kit.another({ providers: () => entry })
+    const { id } = await kit.connect({ endsInMs: 3_600_000, refreshEndsInMs: 90 * day })
+    kit.clock.now += 88 * day
+    acme.refreshFaults.push({ kind: 'answer', status: 503, body: '', headers: { 'retry-after': '120' } })
+    expect(await tokens.refreshDue()).toBe(0)
+    expect(await kit.store.getConnection(null, id)).toMatchObject({ status: 'degraded', cause: 'outage' })
+    expect(await tokens.refreshDue()).toBe(0)
+    expect(acme.refreshes).toHaveLength(1)
+    kit.clock.now += 121_000
+    expect(await tokens.refreshDue()).toBe(1)
+    expect(await kit.store.getConnection(null, id)).toMatchObject({ status: 'active', cause: null })
+  })
 })

@@ -131,7 +131,7 @@ export function refreshContract(stage: () => Stage): void {
       expect(await store.replaceSealed('nobody', 'default', 1, 'x')).toBe(false)
     })
 
-    it('lists the active ones whose refresh token ends, soonest first', async () => {
+    it('lists those that work or will again whose refresh token ends, soonest first', async () => {
       const { store } = stage()
       const ending = (...ends: (number | null)[]) =>
         connected(store, {
@@ -146,6 +146,12 @@ export function refreshContract(stage: () => Stage): void {
       await ending(NOW + 5000)
       const ended = await ending(NOW + 50)
       await store.updateStatus(ended.id, 1, { status: 'needs_reauth', cause: 'expired', now: NOW }, null)
+      const left = await ending(NOW + 60)
+      const event = { id: 'disconnected-left', type: 'disconnected', occurredAt: NOW, groups: [] } as const
+      await store.disconnect(left.id, 1, { now: NOW, event, pendingRevocation: null })
+      // An outage passes: the refresh token still wants to be used before its end.
+      const outage = { status: 'degraded', cause: 'outage', nextTryAt: NOW, now: NOW } as const
+      await store.updateStatus(late.id, 1, outage, null)
       const ids = async (limit: number) => (await store.listRefreshDue(NOW + 1000, limit)).map(({ id }) => id)
       expect(await ids(10)).toEqual([soon.id, late.id])
       expect(await ids(1)).toEqual([soon.id])
