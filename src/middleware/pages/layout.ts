@@ -132,7 +132,7 @@ progress,[data-reason]{grid-column:1/-1}
 progress{width:100%;height:.4rem;accent-color:var(--accent)}
 summary{cursor:pointer;padding:.6rem 0;color:var(--soft)}
 summary.button{color:var(--ink);padding:.5rem 1rem;list-style:none}summary.button::-webkit-details-marker{display:none}
-.sure[open]{flex:1 0 100%}
+.sure[open]{flex:1 0 100%}.sure form{display:grid;gap:.6rem;justify-items:start}.sure p{margin:.6rem 0 0}
 dl{display:grid;grid-template-columns:auto 1fr;gap:.25rem 1rem;margin:1.25rem 0 0}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 .visually{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 a{color:var(--accent)}.button{color:var(--on)}.button.quiet{color:var(--ink)}
