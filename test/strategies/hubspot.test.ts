@@ -9,6 +9,7 @@ describe("HubSpot's refusals", () => {
     [401, error({ category: 'EXPIRED_AUTHENTICATION' }), 'expired'],
     [401, error({ category: 'INVALID_AUTHENTICATION' }), 'expired'],
     [403, error({ category: 'MISSING_SCOPES' }), 'scope'],
+    [403, error({ category: 'BANNED' }), 'account_gone'],
     [404, error({ category: 'OBJECT_NOT_FOUND' }), 'not_found'],
     [400, error({ category: 'VALIDATION_ERROR' }), 'invalid'],
     [500, error({}), 'unavailable'],

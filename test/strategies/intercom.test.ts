@@ -14,6 +14,7 @@ describe("Intercom's refusals", () => {
     [401, error('unauthorized', 'Access Token Invalid'), 'revoked'],
     [401, error('token_revoked'), 'revoked'],
     [401, error('token_not_found'), 'revoked'],
+    [401, error('token_blocked'), 'account_gone'],
     [401, error('token_unauthorized', 'Not authorized to access resource'), 'permission'],
     [
       403,

@@ -17,6 +17,8 @@ describe("Plaid's refusals", () => {
     [400, error('ITEM_ERROR', 'ITEM_LOGIN_REQUIRED'), 'revoked'],
     [400, error('ITEM_ERROR', 'USER_PERMISSION_REVOKED'), 'revoked'],
     [400, error('INVALID_INPUT', 'INVALID_ACCESS_TOKEN'), 'revoked'],
+    [400, error('ITEM_ERROR', 'ACCESS_NOT_GRANTED'), 'scope'],
+    [400, error('INVALID_INPUT', 'ADDITIONAL_CONSENT_REQUIRED'), 'scope'],
     [400, error('INVALID_INPUT', 'INVALID_API_KEYS'), 'client'],
     [400, error('ITEM_ERROR', 'PRODUCT_NOT_READY'), 'not_ready'],
     [400, error('TRANSACTIONS_ERROR', 'TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION'), 'cursor_expired'],
