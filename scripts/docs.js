@@ -19,7 +19,7 @@ export function makeDocs() {
   const files = {}
   for (const provider of providers) files[`docs/providers/${provider.id}.md`] = guide(provider)
   files['docs/providers/README.md'] =
-    `# Guides\n\nOne per provider, made from its definition by \`npm run docs\`.\n\n${table('')}\n`
+    `# Guides\n\nOne per provider, made from its definition (by \`npm run docs\` in the repository).\n\n${table('')}\n`
   files['.env.example'] = envExample()
   const readme = existsSync(`${root}README.md`) ? readFileSync(`${root}README.md`, 'utf8') : ''
   files['README.md'] = readme.replace(
@@ -31,7 +31,7 @@ export function makeDocs() {
 
 function table(folder) {
   const rows = providers.map((provider) => {
-    const read = provider.resources.filter((resource) => !resource.parentOnly).map(titleOf)
+    const read = provider.resources.filter((resource) => !resource.parentOnly).map(({ name }) => `\`${name}\``)
     return `| [${provider.name}](${folder}${provider.id}.md) | \`${provider.id}\` | ${KINDS[provider.auth.kind]} | ${refresh(provider)} | ${read.join(', ')} |`
   })
   return [
@@ -40,8 +40,6 @@ function table(folder) {
     ...rows,
   ].join('\n')
 }
-
-const titleOf = (resource) => resource.title ?? resource.name.replaceAll('_', ' ')
 
 function refresh(provider) {
   return provider.auth.kind === 'oauth2' ? provider.auth.refreshToken : 'none'
@@ -72,7 +70,7 @@ function intro(provider) {
     { always: ', PKCE (S256)', optIn: ', PKCE when the app has opted in (`pkce: true`)', never: ', without PKCE' }[
       auth.pkce
     ] ?? ''
-  return `\`${provider.id}\` · ${kind}${pkce} · account data from \`${provider.api.baseURL}\`\n\nThis page is made from the definition in \`src/strategies/${provider.id}.ts\`.`
+  return `\`${provider.id}\` · ${kind}${pkce} · account data from \`${provider.api.baseURL}\`\n\nThis page is made from the definition (\`src/strategies/${provider.id}.ts\` in the repository).`
 }
 
 function setup(provider) {
@@ -193,6 +191,8 @@ function grantOf({ name, auth, grant }) {
 
 function envExample() {
   const lines = [
+    '# The library does not load this file by itself: node --env-file=.env app.mjs',
+    '',
     '# The kit. Everything has a default in development but ATOM_BASE_URL.',
     ...FIXED.map((name) => `${name}=`),
     '',
