@@ -1,5 +1,6 @@
+import express, { type Express } from 'express'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ada, ben, grace, type Host, startHost } from '../support/host-app.js'
+import { ada, ben, grace, type Host, listen, startHost } from '../support/host-app.js'
 
 let host: Host
 beforeAll(async () => {
@@ -41,6 +42,61 @@ describe('what a provider answers instead of JSON', () => {
     })
   })
 })
+
+describe('an answer that is in order, and 5 MB', () => {
+  it.each([
+    ['notion', 'https://api.notion.com', '/v1/oauth/token'],
+    ['trello', 'https://trello.com', '/1/OAuthGetRequestToken'],
+    ['trello', 'https://trello.com', '/1/OAuthGetAccessToken'],
+    ['plaid', 'https://sandbox.plaid.com', '/link/token/create'],
+    ['plaid', 'https://sandbox.plaid.com', '/link/token/get'],
+    ['plaid', 'https://sandbox.plaid.com', '/item/public_token/exchange'],
+  ])('of %s at %s%s is too large, and nothing is saved', async (provider, origin, path) => {
+    let proxy: Awaited<ReturnType<typeof listen>> | undefined
+    const padded = await startHost(
+      async ({ origins }) => {
+        const target = String(origins[origin])
+        proxy = await listen(padding(target, path))
+        return { origins: { ...origins, [origin]: { browser: target, server: proxy.url } } }
+      },
+      undefined,
+      [provider],
+    )
+    try {
+      const browser = padded.browser()
+      const json = { accept: 'application/json', 'sec-fetch-site': 'same-origin' }
+      const start = await browser.get(`/integrations/${provider}/connect`, json)
+      const answer =
+        start.status === 200
+          ? await browser.get(await browser.consent(start.body.authorizationUrl ?? start.body.hostedLinkUrl), json)
+          : start
+      expect([answer.status, answer.body.code]).toEqual([502, 'PROVIDER_TOO_LARGE'])
+      expect((await padded.integrations.admin.connections.list({ limit: 1 })).items).toEqual([])
+    } finally {
+      await padded.close()
+      proxy?.server.close()
+    }
+  })
+})
+
+/** A provider between us and the lab that has a lot to say at `path`: everything else is the lab's answer. */
+function padding(target: string, path: string): Express {
+  return express().use(express.raw({ type: () => true }), async (req, res) => {
+    const { host: _, 'content-length': __, ...headers } = req.headers
+    const answer = await fetch(target + req.url, {
+      method: req.method,
+      headers: headers as Record<string, string>,
+      ...(Buffer.isBuffer(req.body) && { body: new Uint8Array(req.body) }),
+    })
+    const text = await answer.text()
+    const more = 'x'.repeat(req.path === path && answer.ok ? 5_000_000 : 0)
+    const body = text.startsWith('{') ? JSON.stringify({ ...JSON.parse(text), more }) : `${text}&more=${more}`
+    res
+      .status(answer.status)
+      .type(answer.headers.get('content-type') ?? 'text/plain')
+      .send(body)
+  })
+}
 
 describe('the state', () => {
   it('missing, unknown, doubled, nested or huge is refused with its own reason, and nothing is exchanged', async () => {

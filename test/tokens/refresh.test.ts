@@ -88,6 +88,19 @@ for (const kind of ['sqlite', 'mongo'] as const) {
         'PROVIDER_RATE_LIMITED',
       ],
       ['a cut connection, twice', { kind: 'cut' }, 'PROVIDER_UNAVAILABLE'],
+      [
+        'a token with 5 MB beside it',
+        {
+          kind: 'answer',
+          status: 200,
+          body: JSON.stringify({
+            access_token: 'access-large-secret',
+            token_type: 'bearer',
+            more: 'x'.repeat(5_000_000),
+          }),
+        },
+        'PROVIDER_TOO_LARGE',
+      ],
     ]
     it.each(outages)('stays usable after %s: degraded, then recovered, with nothing lost', async (_, fault, code) => {
       const { id } = await kit.connect()
