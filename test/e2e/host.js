@@ -1,11 +1,22 @@
 // One process of a host on the build, told by IPC what to do: { options, die }. `die` names the step at which it kills itself.
+import { register } from 'node:module'
 import express from 'express'
+import { onSave } from './dying-store.js'
 
+register('./store-hook.js', import.meta.url)
 const dist = new URL(process.env.ATOM_DIST ?? '../../dist/', import.meta.url)
 const { atomIntegrations } = await import(new URL('index.js', dist).href)
 const kill = () => process.kill(process.pid, 'SIGKILL')
 
 process.once('message', async ({ options, die }) => {
+  onSave({
+    beforeSave: () => {
+      if (die === 'before the save') kill()
+    },
+    afterSave: () => {
+      if (die === 'after the save') kill()
+    },
+  })
   const integrations = atomIntegrations({
     ...options,
     logger: false,
