@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 
 /**
- * One row per code: the HTTP status it is sent with, and what the user may read. `{provider}` becomes the provider's name.
+ * One row per code: the HTTP status it is sent with, and what the user may read. `{provider}` becomes the provider's name,
+ * or "the other service": no "the" or "this" stands before it.
  *
  * `whose` says on whose side the cause lies: `you` (the user), `us` (this app), `them` (the provider).
  * Codes are public API: branch on them, translate by them. docs/errors.md has one heading per code.
@@ -23,7 +24,7 @@ export const ERROR_CODES = {
   AUTH_SIGNATURE_INVALID: row(400, 'them', 'The answer is not genuine', 'The signature on the answer from {provider} is missing, wrong or too old.', 'Start again from the integrations page.'),
   AUTH_CODE_REJECTED: row(400, 'them', 'Not connected', '{provider} did not accept the sign-in: it was used before or took too long. Nothing was changed.', 'Start again from the integrations page.'),
   AUTH_ACCOUNT_MISMATCH: row(409, 'you', 'A different account', 'You signed in to {provider} with a different account than the one connected here.', 'Sign in to {provider} with the expected account, or connect the other one separately.'),
-  AUTH_ACCOUNT_TAKEN: row(409, 'you', 'Connected elsewhere', 'This {provider} account is connected to another organisation of this app, and {provider} allows it only once.', 'Disconnect it there first.'),
+  AUTH_ACCOUNT_TAKEN: row(409, 'you', 'Connected elsewhere', 'This account at {provider} is connected to another organisation of this app, and {provider} allows it only once.', 'Disconnect it there first.'),
   REQUEST_INVALID: row(400, 'you', 'Please check your input', 'Something in the request is not as expected.', 'Correct the marked fields and try again.'),
   REQUEST_FOREIGN_ORIGIN: row(403, 'you', 'Not from this page', 'The request did not come from a page of this app.', 'Open the integrations page and try again from there.'),
   REQUEST_LIMIT: row(429, 'you', 'Too many attempts', 'There were too many attempts in a short time.', 'Wait a few minutes and try again.'),
@@ -41,7 +42,7 @@ export const ERROR_CODES = {
   PROVIDER_TOO_LARGE: row(502, 'them', '{provider} sent too much', '{provider} sent an answer that is larger than allowed. Nothing was changed.', 'Try again. If it stays, tell us the reference.'),
   PROVIDER_RATE_LIMITED: row(503, 'them', '{provider} asks us to wait', '{provider} limits how often it may be asked, and the limit is reached.', 'Try again a little later.'),
   PROVIDER_UNAUTHORIZED: row(502, 'them', '{provider} refused the sign-in', '{provider} no longer accepts the credentials of this connection.', 'Connect {provider} again from the integrations page.'),
-  PROVIDER_FORBIDDEN: row(403, 'them', 'Not permitted at {provider}', 'The connected account, its plan or its permissions do not allow this at {provider}.', 'Ask an administrator of the {provider} account, or connect again and approve all permissions.'),
+  PROVIDER_FORBIDDEN: row(403, 'them', 'Not permitted at {provider}', 'The connected account, its plan or its permissions do not allow this at {provider}.', 'Ask an administrator of the account at {provider}, or connect again and approve all permissions.'),
   PROVIDER_NOT_FOUND: row(404, 'them', 'Not found at {provider}', '{provider} does not know what was asked for, or does not show it to this account.', 'Check that it still exists and is shared with the connected account.'),
   PROVIDER_REFUSED: row(502, 'them', '{provider} refused the request', '{provider} did not accept the request.', 'Try again. If it stays, tell us the reference.'),
   PROVIDER_CLIENT_REFUSED: row(502, 'us', '{provider} does not accept this app', '{provider} does not accept the way this app is set up with it. Nothing was changed.', 'Tell the people who run this app and give them the reference.'),
@@ -178,8 +179,10 @@ export function textOf(
   provider: string | undefined,
 ): { title: string; message: string; action: string } {
   const { title, message, action } = ERROR_CODES[code]
-  const name = provider ?? 'The other service'
-  const fill = (text: string) => text.replaceAll('{provider}', name)
+  const fill = (text: string) =>
+    text
+      .replace(/(?<=^|[.?!] )\{provider\}/g, () => provider ?? 'The other service')
+      .replace(/\{provider\}/g, () => provider ?? 'the other service')
   return { title: fill(title), message: fill(message), action: fill(action) }
 }
 

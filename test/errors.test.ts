@@ -38,6 +38,20 @@ describe('the texts of the codes', () => {
     expect(textOf(code, undefined).title.length).toBeGreaterThan(3)
   })
 
+  it.each(codes)('%s reads well where the provider is not known', (code) => {
+    for (const text of Object.values(textOf(code, undefined))) {
+      expect(text).not.toMatch(/(^|[.?!] )the other service|[^.?!] The other service/)
+      expect(text).not.toMatch(/\b(the|this|an?) the other service|the other service account/i)
+    }
+  })
+
+  it('fill a name in as it is written, also at the beginning of a sentence', () => {
+    expect(textOf('PROVIDER_TIMEOUT', 'monday.com').message).toMatch(/^monday\.com did not answer/)
+    expect(textOf('PROVIDER_TIMEOUT', 'A $& B').title).toBe('A $& B takes too long')
+    expect(textOf('PROVIDER_TIMEOUT', undefined).message).toMatch(/^The other service did not answer/)
+    expect(textOf('AUTH_STATE_MISSING', undefined).message).toMatch(/^The answer from the other service carries/)
+  })
+
   it('have one heading each in docs/errors.md, and none is left over', () => {
     const path = new URL('../docs/errors.md', import.meta.url)
     expect(existsSync(path)).toBe(true)

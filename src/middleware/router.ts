@@ -1,6 +1,7 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express'
 import { IntegrationError } from '../errors.js'
 import { telemetry } from '../observability.js'
+import { redactText } from '../provider-http/redact.js'
 import { identityOf } from './access.js'
 import { getBackfill, postBackfill, streamBackfill } from './backfills.js'
 import { getCallback, getConnected, postCallback } from './callback.js'
@@ -96,6 +97,9 @@ function fail(visit: Visit, thrown: unknown, next: NextFunction) {
   const { code, reference } = error
   if (visit.connecting !== undefined) telemetry.count('atom.connects', { provider: visit.connecting, outcome: code })
   if (isFault(error)) kit.logger?.error({ code, reference, error }, `atom-integrations: ${error.message}`)
+  // To say no is a choice. Of the rest, some name a field or a path of the request; and not every logger prints the fields of such a line.
+  else if (code !== 'AUTH_DENIED')
+    kit.logger?.info({ code, reference }, `atom-integrations: ${redactText(error.message)} (${code}, ${reference})`)
   sendError(req, res, error, {
     html: visit.html,
     backUrl: kit.path,

@@ -108,7 +108,9 @@ async function findTransaction(
 ): Promise<Transaction> {
   const { kit, req } = visit
   if (state === undefined || state === '')
-    throw new IntegrationError('AUTH_STATE_MISSING', 'the callback carries no state')
+    throw new IntegrationError('AUTH_STATE_MISSING', 'the callback carries no state', {
+      provider: nameOf(kit, client),
+    })
   const stateHash = sha256(state)
   const found = await kit.store.getTransaction(stateHash)
   if (!found) throw new IntegrationError('AUTH_STATE_UNKNOWN', 'no transaction has this state')
@@ -135,6 +137,15 @@ export function noteMode(visit: Visit, mode: Transaction['mode'], provider: stri
 function refusalOf(kit: Kit, { provider }: Transaction) {
   const name = kit.providers.get(provider)?.definition.name
   return (code: ErrorCode, detail: string) => new IntegrationError(code, detail, { provider: name })
+}
+
+/** Whose callback path this is; several providers of one OAuth client share one, which then tells nothing. */
+function nameOf({ providers }: Kit, client: string): string | undefined {
+  const sharing = [...providers.values()].filter(
+    ({ configured, definition }) => configured && definition.client?.id === client,
+  )
+  const entry = providers.get(client) ?? (sharing.length === 1 ? sharing[0] : undefined)
+  return entry?.definition.name
 }
 
 function dataOf(kit: Kit, transaction: Transaction): StateData {

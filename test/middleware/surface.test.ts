@@ -80,6 +80,40 @@ describe('an error for programs', () => {
     expect(new Set(answers.map(({ body }) => body.reference)).size).toBe(answers.length)
   })
 
+  it('has a log line under its reference, whoever it is about, without what the request brought along', async () => {
+    const browser = host.browser()
+    const answers = [
+      await browser.get('/integrations/connections/nothing', JSON_ONLY),
+      await browser.get('/integrations/slack/callback?code=c&state=forged', JSON_ONLY),
+      await browser.post('/integrations/slack/connect', {}, { ...JSON_ONLY, origin: 'https://evil.example' }),
+      await browser.get('/integrations/connections?xoxb-1234567890%0Aforged[a]=1', JSON_ONLY),
+    ]
+    for (const { body } of answers) {
+      const lines = host.log.filter((line) => line.includes(`"reference":"${body.reference}"`))
+      expect(lines).toEqual([expect.stringContaining(`"code":"${body.code}"`)])
+      // The console prints no fields of an info line.
+      expect(lines[0]?.slice(0, lines[0].indexOf(' {"'))).toContain(body.reference)
+      expect(lines[0]).not.toMatch(/xoxb-\d|\n/)
+    }
+    expect(host.log.join('\n')).toContain(
+      'atom-integrations: no such connection in this tenant (CONNECTION_NOT_FOUND, r-',
+    )
+  })
+
+  it('names the provider of a callback without state where only one can be meant', async () => {
+    const detail = async (of: Host, path: string) => (await of.browser().get(path, JSON_ONLY)).body.detail
+    expect(await detail(host, '/integrations/slack/callback')).toContain('The answer from Slack carries no reference')
+    expect(await detail(host, '/integrations/elsewhere/callback')).toContain('from the other service carries')
+    const [one, two] = [
+      await startHost({}, undefined, ['gmail']),
+      await startHost({}, undefined, ['gmail', 'google-drive']),
+    ]
+    expect(await detail(one, '/integrations/google/callback')).toContain('from Gmail carries')
+    expect(await detail(two, '/integrations/google/callback')).toContain('from the other service carries')
+    await one.close()
+    await two.close()
+  })
+
   it('is a problem unless a page is preferred, whatever the Accept header looks like', async () => {
     const typeFor = async (accept: string) => {
       const { headers } = await host.browser().get('/integrations/connections/nothing', { accept })
