@@ -64,7 +64,7 @@ export interface AtomOptions {
   role?: 'web' | 'worker'
   /** Name of the app as providers show it. Default: the host of `baseUrl`. */
   appName?: string
-  /** Default: console for the one line at start, warnings and errors. `false`: silent. */
+  /** Default: console for the one line at start, refused requests, warnings and errors. `false`: silent. */
   logger?: Logger | false
   /** Limits of the door to the providers: milliseconds and bytes. */
   http?: { timeoutMs?: number; connectTimeoutMs?: number; maxBodyBytes?: number; idleTimeoutMs?: number }
@@ -225,7 +225,7 @@ export function resolveOptions(
 ): Settings {
   const env = setVariables(environment)
   const parsed = schema.safeParse(options ?? {})
-  if (!parsed.success) throw refusal(parsed.error.issues[0] as z.core.$ZodIssue)
+  if (!parsed.success) throw refusal(parsed.error.issues[0] as z.core.$ZodIssue, options)
   const given = parsed.data
   const production = isProduction(env)
   const baseUrl = resolveBaseUrl(options.baseUrl ?? env.ATOM_BASE_URL, production)
@@ -288,16 +288,15 @@ function providersNote(entries: readonly CatalogueEntry[], named: boolean): stri
 }
 
 /** What the schema found, in words that name the option and the cure. */
-function refusal(issue: z.core.$ZodIssue): TypeError {
+function refusal(issue: z.core.$ZodIssue, options: unknown): TypeError {
   const path = issue.path.map(String)
   const option = path.join('.') || 'options'
   if (issue.code === 'unrecognized_keys') {
     const key = issue.keys[0] ?? ''
-    const known = Object.keys(path[0] === 'providers' ? providerSchema.shape : schema.shape)
-    const meant = known.find((name) => plain(name) === plain(key))
-    const cure =
-      meant !== undefined ? `: it is spelt "${meant}"` : path.length === 1 ? '' : `; there are ${known.join(', ')}`
-    return wrong([...path, key.slice(0, 40)].join('.'), `is unknown${cure}`)
+    return wrong(
+      [...path, key.slice(0, 40)].join('.'),
+      `is unknown${cureOf(key, namesAt(schema, options, issue.path))}`,
+    )
   }
   if (issue.code === 'invalid_type')
     return wrong(option, `must be ${/^[aeiou]/.test(issue.expected) ? 'an' : 'a'} ${issue.expected}`)
@@ -306,11 +305,54 @@ function refusal(issue: z.core.$ZodIssue): TypeError {
   return wrong(option, issue.message)
 }
 
+/** Names that the schema has at a path; where it has a choice there, those of the forms that fit what was given. */
+function namesAt(part: z.core.$ZodType, given: unknown, path: readonly PropertyKey[]): string[] {
+  if (part instanceof z.ZodOptional || part instanceof z.ZodDefault) return namesAt(part.unwrap(), given, path)
+  if (part instanceof z.ZodUnion) return [...new Set(part.options.flatMap((form) => namesAt(form, given, path)))]
+  const [step, ...rest] = path
+  const value = (name: PropertyKey) => (given as Record<PropertyKey, unknown> | null | undefined)?.[name]
+  if (part instanceof z.ZodRecord) return step === undefined ? [] : namesAt(part.valueType, value(step), rest)
+  if (!(part instanceof z.ZodObject)) return []
+  const shape: Readonly<Record<string, z.core.$ZodType>> = part.shape
+  if (step !== undefined) return namesAt(shape[String(step)] as z.core.$ZodType, value(step), rest)
+  const fits = Object.entries(shape).every(
+    ([name, form]) => !(form instanceof z.ZodLiteral) || form.values.has(value(name) as never),
+  )
+  return fits ? Object.keys(shape) : []
+}
+
+/** The right spelling of an unknown name, else the nearest name, else all there are. */
+function cureOf(key: string, known: readonly string[]): string {
+  const meant = known.find((name) => plain(name) === plain(key))
+  if (meant !== undefined) return `: it is spelt "${meant}"`
+  const near = known
+    .map((name) => ({ name, edits: editsBetween(plain(key.slice(0, 40)), plain(name)) }))
+    .filter(({ name, edits }) => edits <= (Math.min(key.length, name.length) < 5 ? 1 : 2))
+    .sort((a, b) => a.edits - b.edits)[0]
+  return near ? `: the nearest is "${near.name}"` : `; there are ${known.join(', ')}`
+}
+
 const plain = (name: string) =>
   name
     .toLowerCase()
     .replace(/s$/, '')
     .replace(/ur[il]$/, 'url')
+
+/** Letters to add, drop or change to make one text of the other (Levenshtein). */
+function editsBetween(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, column) => column)
+  for (const [index, letter] of [...from].entries()) {
+    const next = [index + 1]
+    for (let column = 1; column < row.length; column++)
+      next[column] = Math.min(
+        (row[column] as number) + 1,
+        (next[column - 1] as number) + 1,
+        (row[column - 1] as number) + (letter === to[column - 1] ? 0 : 1),
+      )
+    row = next
+  }
+  return row[to.length] as number
+}
 
 function wrong(option: string, problem: string): TypeError {
   return new TypeError(`atomIntegrations: option "${option}" ${problem}.`)
@@ -363,7 +405,7 @@ export function resolveStore(options: Pick<AtomOptions, 'store'>, env: Env): Set
 }
 
 export const MAKE_KEY = `node -e "console.log('k1:' + require('node:crypto').randomBytes(32).toString('base64'))"`
-const MAKE_SECRET = `node -e "console.log(require('node:crypto').randomBytes(32).toString('base64url'))"`
+export const MAKE_SECRET = `node -e "console.log(require('node:crypto').randomBytes(32).toString('base64url'))"`
 
 /** @throws TypeError */
 export function resolveKeys(

@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { isProduction, MAKE_KEY, resolveBaseUrl, resolveSecret, resolveStore } from '../options.js'
+import { isProduction, MAKE_KEY, MAKE_SECRET, resolveBaseUrl, resolveSecret, resolveStore } from '../options.js'
 import { createStore, type StoreChoice } from '../persistence/create-store.js'
 import { createSealer, type Sealer } from '../persistence/sealing.js'
 import type { Store } from '../persistence/store.js'
@@ -61,7 +61,12 @@ export async function* diagnose(options: DoctorOptions): AsyncGenerator<Finding>
   const made = 'made from the encryption key (development only)'
   yield 'value' in secret
     ? { level: 'ok', subject: 'secret', text: env.ATOM_SECRET ? 'ATOM_SECRET is long enough' : made }
-    : { level: 'fail', subject: 'secret', text: secret.error }
+    : {
+        level: 'fail',
+        subject: 'secret',
+        text: `ATOM_SECRET ${env.ATOM_SECRET ? 'has fewer than 32 bytes' : 'is missing'}`,
+        cure: `Make one: ${MAKE_SECRET}`,
+      }
   yield* storeFindings(choice, sealer && 'value' in sealer ? sealer.value : undefined)
   yield* queue(env)
   if ('value' in baseUrl) {
@@ -274,7 +279,12 @@ function* providers(
     const entry = found.value as CatalogueEntry
     if (!entry.configured) {
       if (!chosen) continue
-      yield { level: 'warn', subject, text: 'not configured', cure: `Set ${entry.missing.join(', ')}.` }
+      yield {
+        level: 'warn',
+        subject,
+        text: 'not in the environment (fine where your code sets it)',
+        cure: `Set ${entry.missing.join(', ')}.`,
+      }
     } else if (entry.definition.auth.kind !== 'api_key') yield redirectFinding(entry, baseUrl, path, production)
     else if (chosen) yield { level: 'ok', subject, text: 'users bring a key of their own' }
     else continue
