@@ -1,5 +1,5 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express'
-import { IntegrationError } from '../errors.js'
+import { type ErrorCode, IntegrationError } from '../errors.js'
 import { telemetry } from '../observability.js'
 import { redactText } from '../provider-http/redact.js'
 import { identityOf } from './access.js'
@@ -35,6 +35,9 @@ const ROUTES: readonly [method: string, path: readonly string[], route: Route][]
   ['POST', [':', 'choose'], postChoice],
 ]
 
+/** To say no is a choice, and anybody can come without being signed in. */
+const UNTOLD: ReadonlySet<ErrorCode> = new Set(['AUTH_DENIED', 'AUTH_REQUIRED'])
+
 /** A GET that acts, or that does not end: a HEAD does neither, and passes as other methods do. */
 const NO_HEAD: ReadonlySet<Route> = new Set([getConnect, getCallback, streamBackfill])
 
@@ -49,7 +52,7 @@ export function createRouter(kit: Kit): RequestHandler {
     // The path itself, `/…` or `?…` behind it, but not `/integrations-elsewhere`.
     if (!Number.isNaN(end) && end !== 0x2f && end !== 0x3f) return next()
     warnOfHost(req)
-    return void answer(kit, req, res, next)
+    return void answer(kit, req, res, next).catch(next)
   }
 }
 
@@ -97,8 +100,8 @@ function fail(visit: Visit, thrown: unknown, next: NextFunction) {
   const { code, reference } = error
   if (visit.connecting !== undefined) telemetry.count('atom.connects', { provider: visit.connecting, outcome: code })
   if (isFault(error)) kit.logger?.error({ code, reference, error }, `atom-integrations: ${error.message}`)
-  // To say no is a choice. Of the rest, some name a field or a path of the request; and not every logger prints the fields of such a line.
-  else if (code !== 'AUTH_DENIED')
+  // Of the others, some name a field or a path of the request; and not every logger prints the fields of such a line.
+  else if (!UNTOLD.has(code))
     kit.logger?.info({ code, reference }, `atom-integrations: ${redactText(error.message)} (${code}, ${reference})`)
   sendError(req, res, error, {
     html: visit.html,
