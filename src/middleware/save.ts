@@ -61,11 +61,8 @@ async function save(
   const { definition } = entry
   const grant = grantOf(account)
   const { grantKey, grantShared } = grantKeyOf(entry, account)
-  const undo = async () => grant.kept || kit.tokens.revokeGrant(definition.id, grant, grantKey)
-  const refuse = async (error: IntegrationError) => {
-    await undo()
-    throw error
-  }
+  let connection: ConnectionDocument
+  let outcome: 'connected' | 'reconnected'
   try {
     const expected = expectedId === null ? undefined : await kit.store.getConnection(identity.tenantId, expectedId)
     if (grant.kept && expected?.status === 'disconnected')
@@ -73,8 +70,8 @@ async function save(
         provider: definition.name,
       })
     if (expected && expected.accountKey !== account.key && !kit.allowOtherAccountOnReconnect)
-      return await refuse(new AccountMismatch(definition.name, expected.account.name, account.name))
-    const outcome = await kit.events.saveAndDeliver({
+      throw new AccountMismatch(definition.name, expected.account.name, account.name)
+    const saved = await kit.events.saveAndDeliver({
       newId: newId(),
       tenantId: identity.tenantId,
       userId: identity.userId,
@@ -105,19 +102,18 @@ async function save(
         ),
       eventId: newId(),
     })
-    if (outcome.outcome === 'grant_taken')
-      return await refuse(
-        new IntegrationError(
-          'AUTH_ACCOUNT_TAKEN',
-          `${definition.name}: another tenant holds the grant of this account`,
-          { provider: definition.name },
-        ),
+    if (saved.outcome === 'grant_taken')
+      throw new IntegrationError(
+        'AUTH_ACCOUNT_TAKEN',
+        `${definition.name}: another tenant holds the grant of this account`,
+        { provider: definition.name },
       )
-    kit.tokens.invalidate(outcome.connection.id)
-    telemetry.count('atom.connects', { provider: definition.id, outcome: outcome.outcome })
-    return outcome.connection
+    ;({ connection, outcome } = saved)
   } catch (error) {
-    if (error instanceof IntegrationError && error.code === 'STORE_UNAVAILABLE') await undo()
+    if (!grant.kept) await kit.tokens.revokeGrant(definition.id, grant, grantKey)
     throw error
   }
+  kit.tokens.invalidate(connection.id)
+  telemetry.count('atom.connects', { provider: definition.id, outcome })
+  return connection
 }

@@ -64,7 +64,7 @@ export interface Tokens {
   invalidate(connectionId: string): void
   /**
    * Takes back a grant that could not be saved, where the provider offers it and no connection lives by it. Resolves to whether it
-   * was revoked; never rejects.
+   * was revoked; never rejects. A grant that others may hold waits in memory for a store that is down, ten minutes at most.
    */
   revokeGrant(provider: string, grant: Grant, grantKey?: string | null): Promise<boolean>
   disconnect(tenantId: string | null, connectionId: string, options?: { records?: 'keep' | 'delete' }): Promise<void>
@@ -74,7 +74,7 @@ export interface Tokens {
   refreshDue(): Promise<number>
   /** Starts what runs by itself: revocations to retry, and the background refresh where it is on. */
   start(role?: { web: boolean; worker: boolean }): Promise<void>
-  /** Waits for refreshes under way. */
+  /** Waits for refreshes under way, and for grants to be taken back. */
   close(): Promise<void>
 }
 
@@ -307,9 +307,10 @@ export function createTokens(options: TokensOptions): Tokens {
     closed = true
     clearInterval(timer)
     refreshDue.stop()
-    revoker.stop()
+    const revoking = revoker.close()
     await housekeeping
     await refresher.close()
+    await revoking
     cache.clear()
   }
 

@@ -13,6 +13,8 @@ const REVOCATION_LEASE_MS = 120_000
 const LONGEST_PAUSE_MS = 6 * 3_600_000
 /** About four days, with the pauses growing from a minute to six hours. */
 const MOST_ATTEMPTS = 24
+/** How long a grant that could not be saved is kept in memory, until the store can say who else lives by it. */
+const KEEP_REVOKING_MS = 600_000
 /** No connection's id: all holders count. */
 const NOBODY = '-'
 /** Answers to a revocation that mean there is nothing left to revoke; some say `invalid` of a token that they have forgotten. */
@@ -20,7 +22,8 @@ const GONE = new Set(['expired', 'revoked', 'account_gone', 'not_found', 'invali
 
 /** Ends connections: here at once, at the provider at once or later. */
 export function createRevoker(parts: TokenParts) {
-  const { store, http, now, logger } = parts
+  const { store, http, now, sleep, logger, leaseMs } = parts
+  const waiting = new Set<Promise<unknown>>()
   let stopped = false
 
   async function disconnect(tenantId: string | null, connectionId: string, records: 'keep' | 'delete'): Promise<void> {
@@ -138,20 +141,46 @@ export function createRevoker(parts: TokenParts) {
     await attempt(pending)
   }
 
-  async function revokeGrant(provider: string, grant: Grant, grantKey?: string | null): Promise<boolean> {
-    try {
-      const entry = entryOf(parts, provider)
-      if (!entry.definition.auth.revocation) return false
-      if (entry.definition.grant) {
-        // Without knowing who else lives by this grant it is better to leave it than to end somebody's connection.
-        if (!grantKey || (await store.countGrantHolders(grantKey, NOBODY)) > 0) return false
-      }
-      for (const [name, credential] of Object.entries(grant.tokens))
-        if (isRevoked(entry, name)) await revokeOne(entry, grant.params, name, credential, () => Promise.resolve())
-      return true
-    } catch (error) {
+  async function revokeGrant(provider: string, grant: Grant, grantKey: string | null = null): Promise<boolean> {
+    const failed = (error: unknown) => {
       logger.warn({ provider, error }, 'a grant that could not be saved was not revoked either')
       return false
+    }
+    try {
+      return await revokeUnsaved(provider, grant, grantKey)
+    } catch (error) {
+      if (stopped || !isStoreDown(error)) return failed(error)
+      // The store that did not take the grant cannot say who else lives by it either. Nobody waits for it to come back.
+      const later = untilStoreAnswers(() => revokeUnsaved(provider, grant, grantKey))
+        .catch(failed)
+        .finally(() => waiting.delete(later))
+      waiting.add(later)
+      return false
+    }
+  }
+
+  async function revokeUnsaved(provider: string, grant: Grant, grantKey: string | null): Promise<boolean> {
+    const entry = entryOf(parts, provider)
+    if (!entry.definition.auth.revocation) return false
+    if (entry.definition.grant) {
+      // Without knowing who else lives by this grant it is better to leave it than to end somebody's connection.
+      if (!grantKey || (await store.countGrantHolders(grantKey, NOBODY)) > 0) return false
+    }
+    for (const [name, credential] of Object.entries(grant.tokens))
+      if (isRevoked(entry, name)) await revokeOne(entry, grant.params, name, credential, () => Promise.resolve())
+    return true
+  }
+
+  async function untilStoreAnswers<T>(work: () => Promise<T>): Promise<T> {
+    const startedAt = performance.now()
+    for (let wait = 25; ; wait = Math.min(wait * 2, 1_000)) {
+      await sleep(wait)
+      try {
+        return await work()
+      } catch (error) {
+        const age = performance.now() - startedAt
+        if (!isStoreDown(error) || age > KEEP_REVOKING_MS || (stopped && age > leaseMs)) throw error
+      }
     }
   }
 
@@ -165,11 +194,17 @@ export function createRevoker(parts: TokenParts) {
     return finished
   }
 
-  function stop(): void {
+  /** Waits for what only this process knows, as long as a lease. */
+  async function close(): Promise<void> {
     stopped = true
+    await Promise.allSettled(waiting)
   }
 
-  return { disconnect, revokeGrant, revokeOrphan, retryRevocations, stop }
+  return { disconnect, revokeGrant, revokeOrphan, retryRevocations, close }
+}
+
+function isStoreDown(error: unknown): boolean {
+  return error instanceof IntegrationError && error.code === 'STORE_UNAVAILABLE'
 }
 
 /** Whether this token is the connection's own to end. */

@@ -1,4 +1,8 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import express, { type Express } from 'express'
+import Database from 'libsql'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ada, ben, grace, type Host, listen, startHost } from '../support/host-app.js'
 
@@ -406,18 +410,33 @@ describe('a reconnect where the host allows another account', () => {
 })
 
 describe('the store going down between exchange and saving', () => {
-  it('is 503, the grant is given back, and nothing half-written remains', async () => {
-    const broken = await startHost()
-    const browser = broken.browser()
-    const callback = await browser.consent(await browser.start('slack'))
-    // The identity call is the last one before saving: when it is answered the store closes.
-    broken.lab.fault({ provider: 'slack', endpoint: 'identity', kind: 'slow', times: 1 })
-    const answer = browser.get(callback, { accept: 'application/json' })
-    await expect.poll(() => broken.lab.requests.some(({ endpoint }) => endpoint === 'token')).toBe(true)
-    await broken.integrations.close()
-    const { status, body } = await answer
-    expect([status, body.code]).toEqual([503, expect.stringMatching(/STORE_UNAVAILABLE|PROVIDER_UNAVAILABLE/)])
-    await broken.lab.close()
+  it.each([
+    ['slack', 'once the store can say that nobody else holds it'],
+    ['gitlab', 'at once, as nobody else can hold it'],
+  ])('is 503, the grant of %s is given back %s, and nothing half-written remains', async (provider) => {
+    const folder = mkdtempSync(join(tmpdir(), 'atom-down-'))
+    const path = join(folder, 'atom.sqlite')
+    const broken = await startHost({ store: { kind: 'sqlite', path } }, undefined, [provider])
+    const database = new Database(path)
+    const revocations = () => broken.lab.requests.filter(({ endpoint }) => endpoint === 'revoke')
+    try {
+      const browser = broken.browser()
+      const callback = await browser.consent(await browser.start(provider))
+      // The attempt can still be claimed; nothing can be asked or told about connections.
+      database.exec('ALTER TABLE connections RENAME TO away')
+      const { status, body } = await browser.get(callback, { accept: 'application/json' })
+      expect([status, body.code]).toEqual([503, 'STORE_UNAVAILABLE'])
+      if (provider === 'slack') expect(revocations()).toEqual([])
+      else expect(revocations()).toHaveLength(1)
+      database.exec('ALTER TABLE away RENAME TO connections')
+      await expect.poll(() => revocations().length).toBe(1)
+      expect((await broken.integrations.admin.connections.list({ limit: 1 })).items).toEqual([])
+      expect((await browser.connect(provider)).status).toBe(200)
+    } finally {
+      database.close()
+      await broken.close()
+      rmSync(folder, { recursive: true, force: true })
+    }
   })
 })
 
