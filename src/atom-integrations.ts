@@ -1,7 +1,7 @@
 import type { RequestHandler } from 'express'
 import { createEvents, type EventName, type Listener } from './events.js'
 import { createRouter } from './middleware/router.js'
-import { countRequest, type Logger } from './observability.js'
+import { countRequest, type Logger, redactingLogger } from './observability.js'
 import { type AtomOptions, isProduction, resolveOptions, type Settings } from './options.js'
 import { createStore, type StoreChoice } from './persistence/create-store.js'
 import { createSealer } from './persistence/sealing.js'
@@ -42,7 +42,8 @@ export interface AtomIntegrations extends RequestHandler {
  */
 export function atomIntegrations(options: AtomOptions): AtomIntegrations {
   const settings = resolveOptions(options, catalogue, process.env)
-  const logger = options.logger === false ? undefined : (options.logger ?? consoleLogger)
+  // The only way to the host's logger: nothing secret gets there, and what it throws ends here.
+  const logger = options.logger === false ? undefined : redactingLogger(options.logger ?? consoleLogger)
   const now = Date.now
 
   const sealer = createSealer(settings.encryptionKeys, { fingerprintSecret: settings.secret })

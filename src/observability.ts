@@ -1,4 +1,6 @@
+import { IntegrationError } from './errors.js'
 import type { RequestInfo } from './provider-http/client.js'
+import { redactText } from './provider-http/redact.js'
 
 /** Spans and metrics of this library, on `@opentelemetry/api` where the host has it; otherwise every call is a plain call. */
 export interface Telemetry {
@@ -101,31 +103,87 @@ export interface Logger {
   error(fields: object, message: string): void
 }
 
+/** Where nobody reads. */
+export const silentLogger: Logger = { info() {}, warn() {}, error() {} }
+
 const SECRET_NAME = /token|secret|password|authorization|api_?key|cookie|credential|sealed/i
+/** The same within a text: `password=…`, `"token": "…"`, `Authorization: Bearer …`. */
+const SECRET_IN_TEXT =
+  /((?:token|secret|password|authorization|api_?key|cookie|credential)\w{0,20}["']?\s{0,3}[:=]\s{0,3})(?:"[^"]*"?|'[^']*'?|(?:(?:bearer|basic)\s)?[^\s"'&,;})]+)/gi
+/** User and password of an address. */
+const USER_IN_URL = /:\/\/[^\s/]{1,300}@/g
+const MAX_TEXT = 4_000
+const REDACTED = '[redacted]'
+const MAX_DEPTH = 4
+const MAX_FRAMES = 8
 
 /** A logger in front of the host's: fields whose name speaks of a secret are blanked, errors shrink to what may be read, and its own faults stay its own. */
-export function redactingLogger(logger: Logger | undefined): Logger {
+export function redactingLogger(logger: Logger): Logger {
   const call = (level: keyof Logger) => (fields: object, message: string) => {
     try {
-      logger?.[level](redact(fields) as object, message)
+      const done: unknown = logger[level](redact(fields) as object, message)
+      if (done instanceof Promise) done.catch(() => {})
     } catch {
-      // A logger that throws must not cost a token.
+      // A logger that throws must not cost an answer, a token or the process.
     }
   }
   return { info: call('info'), warn: call('warn'), error: call('error') }
 }
 
 function redact(value: unknown, depth = 0): unknown {
-  if (value instanceof Error) {
-    const { name, code, reference, providerStatus, providerCode } = value as Error & Record<string, unknown>
-    return { name, code, reference, providerStatus, providerCode }
-  }
-  if (typeof value !== 'object' || value === null || depth > 4) return value
+  if (value instanceof Error) return describe(value)
+  if (typeof value !== 'object' || value === null) return value
+  if (depth > MAX_DEPTH) return '[…]'
   if (Array.isArray(value)) return value.map((item) => redact(item, depth + 1))
   return Object.fromEntries(
     Object.entries(value).map(([name, item]) => [
       name,
-      SECRET_NAME.test(name) ? '[redacted]' : redact(item, depth + 1),
+      SECRET_NAME.test(name) ? REDACTED : name === 'error' ? describe(item) : redact(item, depth + 1),
     ]),
+  )
+}
+
+/** What may be read of something thrown, and of what caused it: never the request or the answer that hangs on it. */
+function describe(thrown: unknown, depth = 0): unknown {
+  if (typeof thrown === 'string') return redactForeign(thrown)
+  if (typeof thrown !== 'object' || thrown === null) return thrown
+  const { name, message, code, reference, providerStatus, providerCode, stack, cause } = thrown as Partial<
+    Record<string, unknown>
+  >
+  // The detail of our own is written for developers, and bounded where it was.
+  const isOwn = thrown instanceof IntegrationError
+  const about = {
+    name: textOr(name),
+    code: textOr(code),
+    message: isOwn ? message : textOr(message),
+    reference: textOr(reference),
+    providerStatus: textOr(providerStatus),
+    providerCode: textOr(providerCode),
+    stack: isOwn ? undefined : framesOf(stack),
+    cause: cause === undefined || depth >= MAX_DEPTH ? undefined : describe(cause, depth + 1),
+  }
+  return Object.fromEntries(Object.entries(about).filter(([, value]) => value !== undefined))
+}
+
+function textOr(value: unknown): unknown {
+  return typeof value === 'string' ? redactForeign(value) : typeof value === 'number' ? value : undefined
+}
+
+/** Where it was thrown, without the message that a stack begins with. */
+function framesOf(stack: unknown): string[] | undefined {
+  if (typeof stack !== 'string') return undefined
+  const frames = stack
+    .slice(0, 20_000)
+    .split('\n')
+    .filter((line) => /^ {4}at .*:\d+:\d+\)?$/.test(line))
+  return frames.slice(0, MAX_FRAMES).map((line) => redactForeign(line))
+}
+
+/** A text that somebody else wrote. */
+function redactForeign(text: string): string {
+  // Last what is cut to length: the beginning of a secret is still one, and its name stands before it.
+  return redactText(text.slice(0, MAX_TEXT).replace(USER_IN_URL, `://${REDACTED}@`)).replace(
+    SECRET_IN_TEXT,
+    `$1${REDACTED}`,
   )
 }

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { IntegrationError } from '../errors.js'
-import { type Logger, loadTelemetry, redactingLogger } from '../observability.js'
+import { type Logger, loadTelemetry, silentLogger } from '../observability.js'
 import type { Sealer } from '../persistence/sealing.js'
 import type { ConnectionDocument, Store } from '../persistence/store.js'
 import type { DoorAnswer, ProviderHttp } from '../provider-http/client.js'
@@ -131,7 +131,7 @@ export function createTokens(options: TokensOptions): Tokens {
     newEvent: (type) => ({ id: newId(), type, occurredAt: now(), groups: options.groups() }),
     onEvent: options.onEvent,
     forget,
-    logger: redactingLogger(options.logger),
+    logger: options.logger ?? silentLogger,
     refreshTimeoutMs,
     leaseMs,
   }
