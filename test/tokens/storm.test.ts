@@ -7,6 +7,8 @@ import { type Acme, acmeDefinition, acmeEntry, startAcme } from './acme.js'
 import { createKit, KEYS, type Kit, type StorePlace, storePlace } from './kit.js'
 
 const ROUNDS = Number(process.env.STORM_ROUNDS ?? 10)
+/** The slow and the killed cases take seconds each. */
+const REPEATS = Math.max(1, Math.floor(ROUNDS / 10))
 const PROCESSES = 4
 const CALLERS = 1000
 const worker = fileURLToPath(new URL('worker.js', import.meta.url))
@@ -24,16 +26,26 @@ for (const kind of ['sqlite', 'mongo'] as const) {
     let place: StorePlace & { remove: () => void }
     let kit: Kit
     let workers: Worker[] = []
+    const startAll = (options: Partial<TokensOptions> = {}) =>
+      Promise.all(Array.from({ length: PROCESSES }, () => start(place, acme, options)))
+    /** One process that will be killed, and those that take over. */
+    const startToKill = async (hold: boolean): Promise<[Worker, Worker[]]> => {
+      const times = { refreshTimeoutMs: 2_500, leaseMs: 5_000 }
+      const [holder, ...others] = await Promise.all(
+        Array.from({ length: PROCESSES }, (_, index) => start(place, acme, times, hold && index === 0)),
+      )
+      return [holder as Worker, others]
+    }
 
     beforeAll(async () => {
       if (!process.env.ATOM_DIST && !existsSync(built)) throw new Error('the storm runs the build: npm run build')
       acme = await startAcme()
       place = await storePlace(kind)
       kit = await createKit(acme, place, { now: Date.now })
-      workers = await Promise.all(Array.from({ length: PROCESSES }, () => start(place, acme)))
+      workers = await startAll()
     })
     afterAll(async () => {
-      for (const { child } of workers) child.kill('SIGKILL')
+      stop(workers)
       await kit.close()
       await acme.close()
       place.remove()
@@ -57,60 +69,67 @@ for (const kind of ['sqlite', 'mongo'] as const) {
       acme.control.delayMs = 0
     })
 
-    it('waits for a provider that is slower than the cache and faster than the timeout', {
-      timeout: 60_000,
+    it(`waits for a provider that is slower than the cache and faster than the timeout, ${REPEATS} times over`, {
+      timeout: 60_000 * REPEATS,
     }, async () => {
-      const patient = await Promise.all(Array.from({ length: 2 }, () => start(place, acme, { cacheMs: 100 })))
+      const patient = await startAll({ cacheMs: 100 })
       acme.control.delayMs = 1_500
-      const { id } = await kit.connect()
-      const before = acme.refreshes.length
-      const done = await Promise.all(patient.map((one) => one.storm(id, 1_000)))
-      acme.control.delayMs = 0
-      for (const { child } of patient) child.kill('SIGKILL')
-      expect(done.flatMap(({ failures }) => failures)).toEqual([])
-      expect(acme.refreshes.slice(before)).toHaveLength(1)
+      try {
+        for (let round = 0; round < REPEATS; round++) {
+          const { id } = await kit.connect()
+          const before = acme.refreshes.length
+          const done = await Promise.all(patient.map((one) => one.storm(id, 1_000)))
+          expect(done.flatMap(({ failures }) => failures)).toEqual([])
+          expect(acme.refreshes.slice(before)).toHaveLength(1)
+        }
+      } finally {
+        acme.control.delayMs = 0
+        stop(patient)
+      }
     })
 
-    it('fails nobody when the process that holds the lease is killed before it sends', {
-      timeout: 60_000,
+    it(`fails nobody when the process that holds the lease is killed before it sends, ${REPEATS} times over`, {
+      timeout: 60_000 * REPEATS,
     }, async () => {
-      const times = { refreshTimeoutMs: 2_500, leaseMs: 5_000 }
-      const [holder, ...others] = await Promise.all([
-        start(place, acme, times, true),
-        start(place, acme, times),
-        start(place, acme, times),
-      ])
-      const { id } = await kit.connect()
-      const before = acme.refreshes.length
-      const leased = holder.next('leased')
-      void holder.storm(id, 0).catch(() => {})
-      await leased
-      const storms = others.map((one) => one.storm(id, 0))
-      holder.child.kill('SIGKILL')
-      const done = await Promise.all(storms)
-      for (const { child } of others) child.kill('SIGKILL')
-      expect(done.flatMap(({ failures }) => failures)).toEqual([])
-      expect(acme.refreshes.slice(before)).toHaveLength(1)
-      expect(await kit.store.getConnection(null, id)).toMatchObject({ status: 'active' })
+      for (let round = 0; round < REPEATS; round++) {
+        const [holder, others] = await startToKill(true)
+        const { id } = await kit.connect()
+        const before = acme.refreshes.length
+        const leased = holder.next('leased')
+        void holder.storm(id, 0).catch(() => {})
+        await leased
+        const storms = others.map((one) => one.storm(id, 0))
+        stop([holder])
+        const done = await Promise.all(storms)
+        stop(others)
+        expect(done.flatMap(({ failures }) => failures)).toEqual([])
+        expect(acme.refreshes.slice(before)).toHaveLength(1)
+        expect(await kit.store.getConnection(null, id)).toMatchObject({ status: 'active' })
+      }
     })
 
-    it('says rotation_lost, and nothing else, when it is killed between sending and storing', {
-      timeout: 60_000,
+    it(`says rotation_lost, and nothing else, when it is killed between sending and storing, ${REPEATS} times over`, {
+      timeout: 60_000 * REPEATS,
     }, async () => {
-      const times = { refreshTimeoutMs: 2_500, leaseMs: 5_000 }
-      const [holder, other] = await Promise.all([start(place, acme, times), start(place, acme, times)])
-      const { id } = await kit.connect()
-      const before = acme.refreshes.length
-      acme.refreshFaults.push({ kind: 'hang', rotate: true })
-      void holder.storm(id, 0).catch(() => {})
-      await acme.arrived(before + 1)
-      holder.child.kill('SIGKILL')
-      const { failures } = await other.storm(id, 0)
-      other.child.kill('SIGKILL')
-      expect(failures).toHaveLength(CALLERS)
-      expect(new Set(failures.map((failure) => failure.split(':')[0]))).toEqual(new Set(['CONNECTION_NEEDS_REAUTH']))
-      expect(await kit.store.getConnection(null, id)).toMatchObject({ status: 'needs_reauth', cause: 'rotation_lost' })
-      expect(acme.refreshes.length - before).toBe(2)
+      for (let round = 0; round < REPEATS; round++) {
+        const [holder, others] = await startToKill(false)
+        const { id } = await kit.connect()
+        const before = acme.refreshes.length
+        acme.refreshFaults.push({ kind: 'hang', rotate: true })
+        void holder.storm(id, 0).catch(() => {})
+        await acme.arrived(before + 1)
+        stop([holder])
+        const done = await Promise.all(others.map((one) => one.storm(id, 0)))
+        stop(others)
+        const failures = done.flatMap((one) => one.failures)
+        expect(failures).toHaveLength(CALLERS * others.length)
+        expect(new Set(failures.map((failure) => failure.split(':')[0]))).toEqual(new Set(['CONNECTION_NEEDS_REAUTH']))
+        expect(await kit.store.getConnection(null, id)).toMatchObject({
+          status: 'needs_reauth',
+          cause: 'rotation_lost',
+        })
+        expect(acme.refreshes.length - before).toBe(2)
+      }
     })
   })
 }
@@ -119,6 +138,10 @@ interface Worker {
   child: ChildProcess
   next: (type: string) => Promise<unknown>
   storm: (connectionId: string, spreadMs: number) => Promise<Done>
+}
+
+function stop(workers: readonly Worker[]): void {
+  for (const { child } of workers) child.kill('SIGKILL')
 }
 
 async function start(
