@@ -13,7 +13,8 @@ const STAND_IN = fileURLToPath(new URL('../../../shared/bin/mongo-server', impor
 
 /**
  * A MongoDB for one test file, with a database of its own: `TEST_MONGODB_URL` if set, else `mongod` on PATH, else the
- * stand-in of `../shared/bin`. `url` names the database; `stop` removes it.
+ * stand-in of `../shared/bin`, else a download by mongodb-memory-server-core where that is installed. `url` names the
+ * database; `stop` removes it.
  */
 export async function startMongo(): Promise<{ url: string; stop(): Promise<void> }> {
   const database = `atom_test_${randomBytes(6).toString('hex')}`
@@ -22,11 +23,7 @@ export async function startMongo(): Promise<{ url: string; stop(): Promise<void>
 
   const mongod = (process.env.PATH ?? '').split(delimiter).some((folder) => existsSync(join(folder, 'mongod')))
   if (mongod) return startMongod(database)
-  if (!existsSync(STAND_IN)) {
-    throw new Error(
-      'No MongoDB for the tests: set TEST_MONGODB_URL, or install mongod, or put ../shared/bin/mongo-server in its place.',
-    )
-  }
+  if (!existsSync(STAND_IN)) return download(database)
   const server = spawn(STAND_IN, ['--until-stdin-closes'], { stdio: ['pipe', 'pipe', 'inherit'] })
   const [url] = await Promise.race([
     firstLine(server, (line) => /^mongodb:\/\/\S+/.exec(line)),
@@ -41,6 +38,17 @@ export async function startMongo(): Promise<{ url: string; stop(): Promise<void>
       await ended(server)
     },
   }
+}
+
+/** The package is no dependency, because it downloads a server. */
+async function download(database: string): Promise<{ url: string; stop(): Promise<void> }> {
+  const name: string = 'mongodb-memory-server-core'
+  const memory = await import(/* @vite-ignore */ name).catch((cause: unknown) => {
+    const cure = `set TEST_MONGODB_URL, install mongod, put ../shared/bin/mongo-server in its place, or npm i --no-save ${name}`
+    throw new Error(`No MongoDB for the tests: ${cure}.`, { cause })
+  })
+  const server = await memory.MongoMemoryServer.create()
+  return { url: inDatabase(server.getUri(), database), stop: () => server.stop() }
 }
 
 async function startMongod(database: string): Promise<{ url: string; stop(): Promise<void> }> {
