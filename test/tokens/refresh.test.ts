@@ -240,6 +240,24 @@ for (const kind of ['sqlite', 'mongo'] as const) {
       expect(await kit.credentialOf(id)).toMatchObject({ accessToken: fresh, refreshToken: credential.refreshToken })
     })
 
+    it.each([
+      ['a timeout', 'hang', 'PROVIDER_TIMEOUT'],
+      ['a cut connection', 'cut', 'PROVIDER_UNAVAILABLE'],
+    ] as const)('loses nothing by %s where refresh tokens do not rotate', async (_, fault, code) => {
+      acme.control.rotating = false
+      const entry = acmeEntry(acmeDefinition({ refreshToken: 'static' }))
+      const tokens = kit.another({ providers: () => entry, refreshTimeoutMs: 600, leaseMs: 2_000 })
+      const { id, credential } = await kit.connect()
+      // The provider did its part both times; only its answers were lost.
+      acme.refreshFaults.push({ kind: fault, rotate: true }, { kind: fault, rotate: true })
+      await expect(tokens.accessToken('tenant-1', id)).rejects.toMatchObject({ code })
+      expect(await kit.store.getConnection('tenant-1', id)).toMatchObject({ status: 'degraded', cause: 'outage' })
+      expect(acme.isLive(await tokens.accessToken('tenant-1', id))).toBe(true)
+      expect(await kit.store.getConnection('tenant-1', id)).toMatchObject({ status: 'active', cause: null })
+      expect((await kit.credentialOf(id)).refreshToken).toBe(credential.refreshToken)
+      expect((await kit.events()).sort()).toEqual(['degraded', 'recovered', 'token.refreshed'])
+    })
+
     it('calls an invalid_grant after a lost answer revoked where refresh tokens do not rotate', async () => {
       acme.control.rotating = false
       const entry = acmeEntry(acmeDefinition({ refreshToken: 'static' }))
