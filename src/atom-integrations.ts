@@ -124,7 +124,8 @@ export function atomIntegrations(options: AtomOptions): AtomIntegrations {
   }
   async function start(): Promise<void> {
     await store.open()
-    await events.start()
+    // A process that serves only leaves what it writes to the workers: deliveries stay pending, none is claimed with its write.
+    if (settings.role.worker) await events.start()
     if (sync) await sync.start(settings.role)
     await tokens.start(settings.role)
   }
