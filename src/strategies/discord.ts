@@ -26,6 +26,8 @@ const errors: ErrorRules = {
     110000: 'not_ready',
     130000: 'unavailable',
   },
+  // A search that is not indexed yet is answered with 202.
+  failed: (body) => pick(body, 'code') === 110000,
   // The body says it too, where a proxy dropped the header; in fractions of a second.
   retryAfterSeconds: ({ body }) => {
     const seconds = Number(pick(body, 'retry_after'))

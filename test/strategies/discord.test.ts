@@ -21,6 +21,7 @@ describe("Discord's refusals", () => {
       { message: 'Invalid Form Body', code: 50035, errors: { limit: { _errors: [{ code: 'NUMBER_TYPE_MAX' }] } } },
       'invalid',
     ],
+    [202, { message: 'Index not yet available. Try again later', code: 110000, retry_after: 2 }, 'not_ready'],
     [503, { message: 'API resource is currently overloaded. Try again a little later', code: 130000 }, 'unavailable'],
   ])('with status %i and %j mean %s', async (status, body, fault) => {
     expect(await refusal(discord.api.errors, { status, body })).toMatchObject({ fault })
