@@ -310,7 +310,7 @@ export interface Store {
   }): Promise<void>
   /** Replaces sealed values in place for `reseal`, compare-and-set on version (which stays). `false`: changed meanwhile. */
   replaceSealed(connectionId: string, token: string, version: number, sealed: string): Promise<boolean>
-  /** Active connections whose refresh token ends before `before`, soonest first. */
+  /** Active and degraded connections whose refresh token ends before `before`, soonest first. */
   listRefreshDue(before: number, limit: number): Promise<ConnectionDocument[]>
 
   // Revocations to be retried

@@ -84,6 +84,7 @@ export interface DoorRequest {
   secrets?: readonly string[]
   signal?: AbortSignal
   timeoutMs?: number
+  /** Where it is less than the door's own. */
   maxBodyBytes?: number
 }
 
@@ -201,7 +202,7 @@ export function createProviderHttp(options: ProviderHttpOptions = {}): ProviderH
     if (signal?.aborted) throw signal.reason
     const limits = {
       timeoutMs: request.timeoutMs ?? timeoutMs,
-      maxBodyBytes: request.maxBodyBytes ?? maxBodyBytes,
+      maxBodyBytes: Math.min(request.maxBodyBytes ?? maxBodyBytes, maxBodyBytes),
       idleTimeoutMs: stream?.idleTimeoutMs ?? 0,
     }
     const watch = new Watch()
