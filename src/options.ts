@@ -321,15 +321,10 @@ function namesAt(part: z.core.$ZodType, given: unknown, path: readonly PropertyK
   return fits ? Object.keys(shape) : []
 }
 
-/** The right spelling of an unknown name, else the nearest name, else all there are. */
+/** The right spelling of an unknown name, else all names there are. */
 function cureOf(key: string, known: readonly string[]): string {
   const meant = known.find((name) => plain(name) === plain(key))
-  if (meant !== undefined) return `: it is spelt "${meant}"`
-  const near = known
-    .map((name) => ({ name, edits: editsBetween(plain(key.slice(0, 40)), plain(name)) }))
-    .filter(({ name, edits }) => edits <= (Math.min(key.length, name.length) < 5 ? 1 : 2))
-    .sort((a, b) => a.edits - b.edits)[0]
-  return near ? `: the nearest is "${near.name}"` : `; there are ${known.join(', ')}`
+  return meant === undefined ? `; there are ${known.join(', ')}` : `: it is spelt "${meant}"`
 }
 
 const plain = (name: string) =>
@@ -337,22 +332,6 @@ const plain = (name: string) =>
     .toLowerCase()
     .replace(/s$/, '')
     .replace(/ur[il]$/, 'url')
-
-/** Letters to add, drop or change to make one text of the other (Levenshtein). */
-function editsBetween(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, column) => column)
-  for (const [index, letter] of [...from].entries()) {
-    const next = [index + 1]
-    for (let column = 1; column < row.length; column++)
-      next[column] = Math.min(
-        (row[column] as number) + 1,
-        (next[column - 1] as number) + 1,
-        (row[column - 1] as number) + (letter === to[column - 1] ? 0 : 1),
-      )
-    row = next
-  }
-  return row[to.length] as number
-}
 
 function wrong(option: string, problem: string): TypeError {
   return new TypeError(`atomIntegrations: option "${option}" ${problem}.`)

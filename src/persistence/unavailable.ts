@@ -7,3 +7,8 @@ export function unavailable(detail: string, cause?: unknown): IntegrationError {
     ...(cause !== undefined && { cause }),
   })
 }
+
+/** Whether it is the store that failed, and may be there again in a moment. */
+export function isUnavailable(error: unknown): boolean {
+  return error instanceof IntegrationError && error.code === 'STORE_UNAVAILABLE'
+}

@@ -4,6 +4,7 @@ import { toConnection } from '../connection.js'
 import { IntegrationError } from '../errors.js'
 import { telemetry } from '../observability.js'
 import type { BackfillDocument, StoredRecord } from '../persistence/store.js'
+import { isUnavailable } from '../persistence/unavailable.js'
 import type { ProviderDefinition, RequestTemplate, Resource } from '../strategies/define-provider.js'
 import { judge, LeaseLost, skipsParent, whyNot } from './failures.js'
 import type { Ledger } from './ledger.js'
@@ -264,7 +265,7 @@ export class JobRun {
   private async handle(error: unknown, resource: Resource): Promise<number | undefined> {
     // Whatever failed because of it, the turn is over.
     this.signal.throwIfAborted()
-    if (error instanceof LeaseLost || isStoreDown(error)) throw error
+    if (error instanceof LeaseLost || isUnavailable(error)) throw error
     const { definition, options, ledger } = this
     const progress = ledger.progressOf(resource)
     const checkpoint = checkpointOf(progress)
@@ -309,7 +310,7 @@ export class JobRun {
     const { id } = ledger.job
     if (error instanceof LeaseLost || ledger.lost.aborted) return
     if (this.closing.aborted) return ledger.giveBack(0)
-    if (error instanceof Deferred || isStoreDown(error)) {
+    if (error instanceof Deferred || isUnavailable(error)) {
       const delayMs = error instanceof Deferred ? error.delayMs : SHORT_WAIT_MS
       await ledger.giveBack(delayMs)
       return options.wake(id, delayMs)
@@ -319,10 +320,6 @@ export class JobRun {
     const failure = failureOf(error)
     await ledger.finish(verdict.kind === 'fail' ? { ...failure, code: verdict.code } : failure)
   }
-}
-
-function isStoreDown(error: unknown): boolean {
-  return error instanceof IntegrationError && error.code === 'STORE_UNAVAILABLE'
 }
 
 function failureOf(error: unknown): { code: string; reference: string } {

@@ -1,6 +1,7 @@
 import { IntegrationError } from '../errors.js'
 import { telemetry } from '../observability.js'
 import type { ConnectionDocument, PendingRevocation } from '../persistence/store.js'
+import { isUnavailable } from '../persistence/unavailable.js'
 import { newId } from '../random.js'
 import type { Credential, Grant } from '../strategies/grant.js'
 import { refreshToken } from '../strategies/refresh.js'
@@ -149,7 +150,7 @@ export function createRevoker(parts: TokenParts) {
     try {
       return await revokeUnsaved(provider, grant, grantKey)
     } catch (error) {
-      if (stopped || !isStoreDown(error)) return failed(error)
+      if (stopped || !isUnavailable(error)) return failed(error)
       // The store that did not take the grant cannot say who else lives by it either. Nobody waits for it to come back.
       const later = untilStoreAnswers(() => revokeUnsaved(provider, grant, grantKey))
         .catch(failed)
@@ -179,7 +180,7 @@ export function createRevoker(parts: TokenParts) {
         return await work()
       } catch (error) {
         const age = performance.now() - startedAt
-        if (!isStoreDown(error) || age > KEEP_REVOKING_MS || (stopped && age > leaseMs)) throw error
+        if (!isUnavailable(error) || age > KEEP_REVOKING_MS || (stopped && age > leaseMs)) throw error
       }
     }
   }
@@ -201,10 +202,6 @@ export function createRevoker(parts: TokenParts) {
   }
 
   return { disconnect, revokeGrant, revokeOrphan, retryRevocations, close }
-}
-
-function isStoreDown(error: unknown): boolean {
-  return error instanceof IntegrationError && error.code === 'STORE_UNAVAILABLE'
 }
 
 /** Whether this token is the connection's own to end. */
