@@ -125,7 +125,7 @@ export function atomIntegrations(options: AtomOptions): AtomIntegrations {
   async function start(): Promise<void> {
     await store.open()
     // A process that serves only leaves what it writes to the workers: deliveries stay pending, none is claimed with its write.
-    if (settings.role.worker) await events.start()
+    if (settings.role.worker) await events.start(!settings.role.web)
     if (sync) await sync.start(settings.role)
     await tokens.start(settings.role)
   }

@@ -82,7 +82,8 @@ export interface Events {
   off<T extends EventName>(type: T, listener: Listener<T>, options?: { group?: string }): void
   /** Groups of this process that have listeners for durable events. */
   groups(): string[]
-  start(): Promise<void>
+  /** @param keepAlive - The process lives as long as this does: it has nothing else to serve. Default false. */
+  start(keepAlive?: boolean): Promise<void>
   /** Takes nothing more and waits for the listeners that run. */
   close(): Promise<void>
   /** Something may be pending: look now. */
@@ -146,6 +147,7 @@ export function createEvents(options: EventsOptions): Events {
   let heartbeatAt = 0
   let pruneAt = 0
   let storeFailures = 0
+  let keepsProcess = false
 
   function report(error: unknown, failure: EventFailure): void {
     try {
@@ -198,7 +200,7 @@ export function createEvents(options: EventsOptions): Events {
     }
     if (closed) return
     timer = setTimeout(kick, wait)
-    timer.unref()
+    if (!keepsProcess) timer.unref()
   }
 
   async function housekeeping(): Promise<void> {
@@ -368,8 +370,9 @@ export function createEvents(options: EventsOptions): Events {
       )
     },
     groups,
-    async start() {
+    async start(keepAlive = false) {
       if (started || closed) return
+      keepsProcess = keepAlive
       // Known to the store before the first event can be written: an event is pending for known groups only.
       await housekeeping()
       started = true

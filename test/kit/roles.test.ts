@@ -1,6 +1,9 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Connection } from '../../src/connection.js'
 import { createStore } from '../../src/persistence/create-store.js'
@@ -77,6 +80,17 @@ describe('role', () => {
     await allTold().toBe('worker: backfill.completed,worker: backfill.started,worker: connected')
     const { items } = await web.integrations.admin.backfills.list({ connectionId: id })
     expect(items).toMatchObject([{ status: 'completed' }])
+  })
+
+  it('worker stays without anything else to do, until it is closed', async () => {
+    const worker = spawn(process.execPath, [fileURLToPath(new URL('worker.js', import.meta.url)), path])
+    let output = ''
+    worker.stdout.setEncoding('utf8').on('data', (text) => {
+      output += text
+      if (output.endsWith('later\n')) worker.kill('SIGTERM')
+    })
+    await once(worker, 'exit')
+    expect(output).toBe('ready\nlater\nclosed\n')
   })
 
   it('none is both', async () => {
