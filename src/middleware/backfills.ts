@@ -27,8 +27,7 @@ export async function postBackfill(visit: Visit): Promise<void> {
     connectionId: document.id,
     ...(fields.months !== undefined && { months: Number(fields.months) }),
   })
-  if (isForm && visit.html)
-    return redirect(res, 303, `${kit.path}?${scheduled.created ? 'reading' : 'read'}=${document.provider}`)
+  if (isForm && visit.html) return redirect(res, 303, `${kit.path}?reading=${document.provider}`)
   res
     .status(scheduled.created ? 202 : 200)
     .set('cache-control', 'no-store')

@@ -10,7 +10,7 @@ import {
   requirePermission,
 } from './access.js'
 import type { Identity, Kit, Visit } from './kit.js'
-import { connectPage, isLive, type ProviderCard, type ShownConnection } from './pages/connect-page.js'
+import { connectPage, isLive, type ShownConnection } from './pages/connect-page.js'
 import { sendPage } from './pages/layout.js'
 import { badField, bodyOf, redirect } from './request.js'
 
@@ -24,47 +24,52 @@ export async function getIndex(visit: Visit): Promise<void> {
   await requirePermission(kit, identity, 'list')
   if (visit.html && query.connected !== undefined) await untilScheduled(visit, identity, query.connected)
   const { items } = await kit.store.listConnections({ tenantId: identity.tenantId, limit: SHOWN })
-  const visible = []
+  const visible: Connection[] = []
   for (const document of items) {
     const connection = toConnection(document)
     if (await isPermitted(kit, identity, 'view', connection)) visible.push(connection)
   }
-  const lastBackfill = async ({ id, status }: Connection) => {
-    if (!visit.html || !kit.sync || status === 'disconnected') return undefined
+  const byName = [...kit.providers.values()].sort((a, b) => a.definition.name.localeCompare(b.definition.name, 'en'))
+  const cards = byName.map(({ definition: { id, name, category, auth }, configured, missing }) => ({
+    id,
+    name,
+    category,
+    kind: auth.kind,
+    configured,
+    missing: kit.development ? missing : [],
+  }))
+  if (!visit.html)
+    return void res.set('cache-control', 'no-store').json({
+      providers: cards.map((card) => ({
+        ...card,
+        connections: visible.filter(({ provider }) => provider === card.id),
+      })),
+    })
+  const lastBackfill = async ({ id }: Connection) => {
+    if (!kit.sync) return undefined
     const { items } = await kit.store.listBackfills({ tenantId: identity.tenantId, connectionId: id, limit: 1 })
     return items[0] && toBackfill(items[0])
   }
   const shown = await Promise.all(
-    visible.map(async (connection) => ({
-      connection,
-      backfill: await lastBackfill(connection),
-      titles: titlesOf(kit, connection.provider),
-      may: {
-        reconnect: await isPermitted(kit, identity, 'reconnect', connection),
-        backfill: await isPermitted(kit, identity, 'backfill', connection),
-        disconnect: await isPermitted(kit, identity, 'disconnect', connection),
-      },
-    })),
-  )
-  const byName = [...kit.providers.values()].sort((a, b) => a.definition.name.localeCompare(b.definition.name, 'en'))
-  const cards = byName.map(({ definition: { id, name, category }, configured, missing }): ProviderCard => {
-    const connections = shown.filter(({ connection }) => connection.provider === id)
-    return { id, name, category, configured, missing: kit.development ? missing : [], connections }
-  })
-  if (!visit.html)
-    return void res.set('cache-control', 'no-store').json({
-      providers: cards.map(({ connections, ...card }) => ({
-        ...card,
-        kind: kit.providers.get(card.id)?.definition.auth.kind,
-        connections: connections.map(({ connection }) => connection),
+    visible
+      .filter(({ status }) => status !== 'disconnected')
+      .map(async (connection) => ({
+        connection,
+        backfill: await lastBackfill(connection),
+        titles: titlesOf(kit, connection.provider),
+        may: {
+          reconnect: await isPermitted(kit, identity, 'reconnect', connection),
+          backfill: await isPermitted(kit, identity, 'backfill', connection),
+          disconnect: await isPermitted(kit, identity, 'disconnect', connection),
+        },
       })),
-    })
+  )
   const page = connectPage({
     path: kit.path,
     home: kit.baseUrl.pathname,
     cards: cards.map((card) => ({
       ...card,
-      connections: card.connections.filter(({ connection }) => connection.status !== 'disconnected'),
+      connections: shown.filter(({ connection }) => connection.provider === card.id),
     })),
     reads: kit.sync !== undefined,
     csrf: csrfToken(kit, identity),
@@ -83,13 +88,13 @@ function titlesOf({ providers }: Kit, provider: string): ShownConnection['titles
 /** What was done a moment ago. */
 function noticeOf({ kit, query }: Visit, shown: readonly ShownConnection[]) {
   const nameOf = (id: string | undefined) => (id === undefined ? undefined : kit.providers.get(id)?.definition.name)
+  const isRead = (id: string | undefined) =>
+    shown.some(({ connection, backfill }) => connection.provider === id && isLive(backfill))
   const connected = nameOf(query.connected)
-  const arriving = shown.some(({ connection, backfill }) => connection.provider === query.connected && isLive(backfill))
-  if (connected !== undefined) return { text: `${connected} is connected.`, arriving }
+  if (connected !== undefined) return { text: `${connected} is connected.`, arriving: isRead(query.connected) }
   const reading = nameOf(query.reading)
-  if (reading !== undefined) return { text: `${reading} is read again.` }
-  const read = nameOf(query.read)
-  if (read !== undefined) return { text: `${read} was read a moment ago.` }
+  if (reading !== undefined)
+    return { text: isRead(query.reading) ? `${reading} is being read.` : `${reading} was read a moment ago.` }
   const ended = nameOf(query.disconnected)
   return ended === undefined ? undefined : { text: `${ended} is disconnected.` }
 }

@@ -84,8 +84,6 @@ export interface DoorRequest {
   secrets?: readonly string[]
   signal?: AbortSignal
   timeoutMs?: number
-  /** Where it is less than the door's own. */
-  maxBodyBytes?: number
 }
 
 export interface DoorAnswer {
@@ -115,6 +113,9 @@ export interface ProviderHttp {
 }
 
 const MAX_REDIRECTS = 3
+/** An answer that brings a token has a few thousand bytes where it is honest. */
+const BRINGS_TOKEN: ReadonlySet<Endpoint> = new Set(['request_token', 'token', 'refresh', 'link'])
+const MAX_TOKEN_BYTES = 1024 * 1024
 /** What may follow a redirect to another origin of the connection, such as a file store: never a credential, whatever it is called. */
 const HARMLESS = ['user-agent', 'accept', 'accept-language', 'range', 'if-none-match', 'if-modified-since']
 /** Somebody waits for the identity in front of a browser. */
@@ -202,7 +203,7 @@ export function createProviderHttp(options: ProviderHttpOptions = {}): ProviderH
     if (signal?.aborted) throw signal.reason
     const limits = {
       timeoutMs: request.timeoutMs ?? timeoutMs,
-      maxBodyBytes: Math.min(request.maxBodyBytes ?? maxBodyBytes, maxBodyBytes),
+      maxBodyBytes: BRINGS_TOKEN.has(request.endpoint) ? Math.min(MAX_TOKEN_BYTES, maxBodyBytes) : maxBodyBytes,
       idleTimeoutMs: stream?.idleTimeoutMs ?? 0,
     }
     const watch = new Watch()

@@ -1,17 +1,15 @@
-import type { ProviderHttp } from '../provider-http/client.js'
 import { callProvider } from './call.js'
 import type { LinkToken } from './define-provider.js'
 import { codeRejected, type Flow, failure, withState } from './flow.js'
 import { identify, pickParams } from './identify.js'
 import { pickString } from './template.js'
-import { MAX_TOKEN_ANSWER_BYTES } from './token-endpoint.js'
 
 /** A link token instead of a redirect (Plaid), with the provider's hosted page, so that no foreign script runs on ours. */
 export const linkTokenFlow: Flow = {
   async start({ http, definition, client }, { state, params, userId, repair }) {
     const auth = definition.auth as LinkToken
     const redirect = withState(client.redirectURI, state)
-    const { body } = await callProvider(bounded(http), definition, client, {
+    const { body } = await callProvider(http, definition, client, {
       request: (repair && auth.repair) ?? auth.create,
       endpoint: 'link',
       params,
@@ -38,7 +36,7 @@ export const linkTokenFlow: Flow = {
     }
     const confirmed = await codeRejected(
       definition,
-      callProvider(bounded(http), definition, client, {
+      callProvider(http, definition, client, {
         request: auth.confirm,
         endpoint: 'link',
         params: data.params,
@@ -55,7 +53,7 @@ export const linkTokenFlow: Flow = {
       throw failure(definition, 'AUTH_CODE_REJECTED', 'the public token does not belong to this link token')
     const { body } = await codeRejected(
       definition,
-      callProvider(bounded(http), definition, client, {
+      callProvider(http, definition, client, {
         request: auth.exchange,
         endpoint: 'token',
         params: data.params,
@@ -72,12 +70,4 @@ export const linkTokenFlow: Flow = {
     }
     return identify(http, definition, client, grant, body, context.fingerprint)
   },
-}
-
-/** The door as these requests use it. */
-function bounded(http: ProviderHttp): ProviderHttp {
-  return {
-    ...http,
-    request: (request) => http.request({ ...request, maxBodyBytes: MAX_TOKEN_ANSWER_BYTES }),
-  }
 }

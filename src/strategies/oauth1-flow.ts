@@ -5,7 +5,6 @@ import type { OAuth1 } from './define-provider.js'
 import { codeRejected, defaultScopes, type Flow, type FlowContext, failure, withState } from './flow.js'
 import { identify } from './identify.js'
 import { allowedOrigins, fillRecord, fillURL, pickString } from './template.js'
-import { MAX_TOKEN_ANSWER_BYTES } from './token-endpoint.js'
 
 /** OAuth 1.0a (RFC 5849) with HMAC-SHA1. The state travels in the callback URL, as the protocol has none. */
 export const oauth1Flow: Flow = {
@@ -92,7 +91,6 @@ function ask(
     origins: allowedOrigins(definition, scopeOf(definition, client, { params: {} })),
     secrets: [client.clientSecret, tokenSecret, ...Object.values(fields)],
     retries: 0,
-    maxBodyBytes: MAX_TOKEN_ANSWER_BYTES,
     // Refusals are plain text. 401 is about the signature of this app or a token that was used: the stage tells which.
     errors: { ...errors, classify: (answer) => errors?.classify?.(answer) ?? refusal(answer.status, endpoint) },
   }

@@ -8,9 +8,6 @@ import { allowedOrigins, fillRecord, fillURL, pick, pickString } from './templat
 
 export type OAuth2Definition = ProviderDefinition & { auth: OAuth2 }
 
-/** Most bytes of an answer that brings a token, of whatever kind: honest ones have a few thousand. */
-export const MAX_TOKEN_ANSWER_BYTES = 1024 * 1024
-
 /** RFC 6749 §5.2, and what several providers add to it. */
 const TOKEN_CODES: ErrorRules['codes'] = {
   invalid_grant: 'revoked',
@@ -81,7 +78,6 @@ export function askTokenEndpoint(
     errors: tokenErrors(auth),
     secrets: [client.clientSecret, ...input.secrets],
     retries: 0,
-    maxBodyBytes: MAX_TOKEN_ANSWER_BYTES,
     ...(input.signal && { signal: input.signal }),
   }
   if (auth.clientAuth === 'query') {

@@ -138,10 +138,12 @@ describe('an answer that is too large', () => {
     expect(sent).toBeLessThan(32 * MIB)
   })
 
-  it('keeps to the cap of the request', async () => {
+  it.each(['request_token', 'token', 'refresh', 'link'] as const)('would bring a token: %s', async (endpoint) => {
     const provider = await startProvider((_seen, response) => response.end(big))
-    const error = await failure(openDoor(provider.url).request(ask('/', { maxBodyBytes: 1000 })))
-    expect(error.message).toContain('more than 1000 bytes')
+    const error = await failure(openDoor(provider.url).request(ask('/', { endpoint })))
+    expect(error.message).toContain('more than 1048576 bytes')
+    const lower = await failure(openDoor(provider.url, { maxBodyBytes: 1000 }).request(ask('/', { endpoint })))
+    expect(lower.message).toContain('more than 1000 bytes')
   })
 
   it.each([
