@@ -135,7 +135,9 @@ export function createEvents(options: EventsOptions): Events {
   const { concurrency = 64, maxAttempts = 10, retryMs = 1_000 } = options
   const owner = newId()
   const subscribers = new Set<(event: LiveEvent) => void>()
-  const running = new Map<string, Promise<void>>()
+  const running = new Set<Promise<void>>()
+  /** Deliveries whose listeners are at work, or whose success is being written down. */
+  const taken = new Set<string>()
   const busy = new Map<string, number>()
   const registered = new Set<string>()
   let entries: Entry[] = []
@@ -238,7 +240,6 @@ export function createEvents(options: EventsOptions): Events {
     const saving = store.saveConnection({ groups: known, claim, ...input })
     // Room is taken before the write is done: it is held whatever else comes meanwhile.
     for (const group of claimed) enter(group)
-    const key = `new ${input.eventId}`
     const delivering = saving
       .then(async (saved) => {
         if (saved.outcome === 'grant_taken') return
@@ -252,10 +253,9 @@ export function createEvents(options: EventsOptions): Events {
       // Told to the caller.
       .catch(() => {})
       .finally(() => {
-        running.delete(key)
         for (const group of claimed) leave(group)
       })
-    running.set(key, delivering)
+    track(delivering)
     return saving
   }
 
@@ -274,20 +274,28 @@ export function createEvents(options: EventsOptions): Events {
     if (wasFull) kick()
   }
 
-  /** @param document - The connection, where it is at hand. */
-  function run(delivery: Delivery, document?: ConnectionDocument): void {
-    const { group } = delivery
-    const key = `${group} ${delivery.eventId}`
-    // Ours already, and its lease ran out while a listener is still at it: the claim has renewed it.
-    if (running.has(key)) return
-    enter(group)
-    const done = deliver(delivery, document)
-      .catch((error: unknown) => report(error, failureOf(delivery)))
-      .finally(() => running.delete(key))
-    running.set(key, done)
+  /** What `close()` waits for. */
+  function track(work: Promise<void>): void {
+    const tracked = work.finally(() => running.delete(tracked))
+    running.add(tracked)
   }
 
-  async function deliver(delivery: Delivery, document?: ConnectionDocument): Promise<void> {
+  /** @param document - The connection, where it is at hand. */
+  function run(delivery: Delivery, document?: ConnectionDocument): void {
+    const key = `${delivery.group} ${delivery.eventId}`
+    // Its lease ran out while a listener is still at it: the claim has renewed it.
+    if (taken.has(key)) return
+    taken.add(key)
+    enter(delivery.group)
+    const work = deliver(delivery, document)
+      // From the moment the failure is written, the next attempt may be claimed.
+      .finally(() => taken.delete(key))
+      .then((failure) => failure && retryLater(delivery, failure.error))
+    track(work.catch((error: unknown) => report(error, failureOf(delivery))))
+  }
+
+  /** Resolves to what a listener threw; without that, the delivery is done and written down as such. */
+  async function deliver(delivery: Delivery, document?: ConnectionDocument): Promise<{ error: unknown } | undefined> {
     const called = entries.filter(
       (entry) => entry.group === delivery.group && entry.type === delivery.type && !entry.taken,
     )
@@ -300,11 +308,16 @@ export function createEvents(options: EventsOptions): Events {
       else for (const entry of called) entry.taken = false
       leave(delivery.group)
     }
-    if (outcome === 'done') return store.ackDelivery(delivery, owner)
+    if (outcome !== 'done') return outcome
+    await store.ackDelivery(delivery, owner)
+    return undefined
+  }
+
+  async function retryLater(delivery: Delivery, error: unknown): Promise<void> {
     const time = now()
     const delay = backoff(delivery.attempts, { baseMs: retryMs, maxMs: MAX_RETRY_MS })
     const dueAt = delivery.attempts >= maxAttempts ? null : time + delay
-    await store.failDelivery(delivery, owner, dueAt, reasonOf(outcome.error), time)
+    await store.failDelivery(delivery, owner, dueAt, reasonOf(error), time)
   }
 
   /** Resolves to what one of them threw, if any did. */
@@ -383,7 +396,7 @@ export function createEvents(options: EventsOptions): Events {
       clearTimeout(timer)
       await looking
       // What was claimed is delivered, and may have begun only now.
-      while (running.size > 0) await Promise.all(running.values())
+      while (running.size > 0) await Promise.all(running)
     },
     kick,
     saveAndDeliver,

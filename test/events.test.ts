@@ -313,6 +313,40 @@ describe.each([
     await seen.reaches(1)
   })
 
+  it('is called again although the disk confirms the first failure only after the next attempt was claimed', async () => {
+    const claimed = collector<number>()
+    const slow = new Proxy(store, {
+      get(target, name: keyof Store) {
+        if (name === 'claimDeliveries')
+          return async (...args: Parameters<Store['claimDeliveries']>) => {
+            const deliveries = await target.claimDeliveries(...args)
+            for (const { attempts } of deliveries) claimed.push(attempts)
+            return deliveries
+          }
+        if (name === 'failDelivery')
+          return async (...args: Parameters<Store['failDelivery']>) => {
+            await target.failDelivery(...args)
+            // Both searched for, the second one is the retry; handed over by the writer, the first one is.
+            await claimed.reaches(direct ? 1 : 2)
+          }
+        const value = target[name]
+        return typeof value === 'function' ? value.bind(target) : value
+      },
+    })
+    const events = make({ store: slow, onError() {} })
+    const calls = collector<string>()
+    events.on('connected', ({ id }) => {
+      calls.push(id)
+      if (calls.items.length === 1) throw new Error('not yet')
+    })
+    await events.start()
+    await connect(events)
+    const [first, second] = await calls.reaches(2)
+    expect(second).toBe(first)
+    await events.close()
+    await nothingPending(['default'])
+  })
+
   it('delays neither other groups nor other events of its own group', async () => {
     const events = make({ retryMs: 60_000, onError() {} })
     const [other, own] = [collector<string>(), collector<string>()]
