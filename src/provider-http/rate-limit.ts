@@ -58,7 +58,8 @@ export function createRateLimiter({
 
   function bucketOf(key: string): Bucket {
     let bucket = buckets.get(key)
-    // Taken out and put back: a Map is in order of insertion, so that the first is the one used longest ago.
+    if (bucket && buckets.size * 2 <= maxKeys) return bucket
+    // Taken out and put back, once it matters: a Map is in order of insertion, so that the first is the one used longest ago.
     if (bucket) buckets.delete(key)
     else bucket = new Bucket(now())
     buckets.set(key, bucket)

@@ -22,7 +22,7 @@ const MAX_WAIT_SECONDS = 24 * 60 * 60
 /** Times in a row that a provider may ask to wait. */
 const MAX_WAITS = 500
 /** Pages that are there already are written together, up to so many records or pages. */
-const WRITE_RECORDS = 500
+const WRITE_RECORDS = 200
 const WRITE_PAGES = 100
 
 /** Thrown to leave a run that goes on later. */
@@ -137,8 +137,10 @@ export class JobRun {
     const { gatherMs = 20 } = options
     const stop = new AbortController()
     const signal = AbortSignal.any([this.signal, stop.signal])
+    // Where it stays, the listeners of the requests come and go without leaving what only a full collection frees.
+    signal.addEventListener('abort', () => {})
     const set = resource.commit === 'set' ? new PendingSet() : undefined
-    const pages = readResource({
+    const next = readResource({
       resource,
       window,
       from: checkpointOf(ledger.progressOf(resource)).position,
@@ -154,29 +156,32 @@ export class JobRun {
     })
     // A resource that is its own parent reads back what it writes.
     const readsAhead = resource.parent !== resource.name
-    try {
-      let coming = quiet(pages.next())
-      for (;;) {
-        const step = await coming
-        if (step.done) return
-        const batch = [step.value]
-        if (readsAhead) {
-          // The next page is asked for while this one is written. Small pages that come fast share one write.
-          coming = quiet(pages.next())
-          let records = step.value.records.length
-          const writeAt = performance.now() + gatherMs
-          while (!set && records < WRITE_RECORDS && batch.length < WRITE_PAGES) {
-            const ready = await within(coming, writeAt - performance.now())
-            if (!ready || ready.done) break
-            batch.push(ready.value)
-            records += ready.value.records.length
-            coming = quiet(pages.next())
-          }
+    let coming: ReturnType<typeof next> | undefined
+    /** Has a frame of its own: nothing holds a page while the next one is waited for. */
+    const writeNext = async (): Promise<boolean> => {
+      const page = await (coming ?? next())
+      coming = undefined
+      if (!page) return false
+      const batch = [page]
+      if (readsAhead) {
+        // The next page is asked for while this one is written. Small pages that come fast share one write.
+        coming = quiet(next())
+        let records = page.records.length
+        const writeAt = performance.now() + gatherMs
+        while (!set && records < WRITE_RECORDS && batch.length < WRITE_PAGES) {
+          const ready = await within(coming, writeAt - performance.now())
+          if (!ready) break
+          batch.push(ready)
+          records += ready.records.length
+          coming = quiet(next())
         }
-        if (set) await this.writeSet(set, step.value, resource, window)
-        else await this.writePages(batch, resource, window)
-        if (!readsAhead) coming = quiet(pages.next())
       }
+      if (set) await this.writeSet(set, page, resource, window)
+      else await this.writePages(batch, resource, window)
+      return true
+    }
+    try {
+      while (await writeNext());
     } finally {
       stop.abort()
     }
@@ -207,20 +212,22 @@ export class JobRun {
 
   private async writePages(pages: readonly ReadPage[], resource: Resource, window: Window): Promise<void> {
     const merged = new PendingSet()
+    const [first, ...further] = pages as [ReadPage, ...ReadPage[]]
+    const all = further.length === 0 ? first : merged
     let progress = this.ledger.progressOf(resource)
     for (const [index, page] of pages.entries()) {
       try {
         await this.tell(resource, page.records, page.deletes)
       } catch (error) {
         // The pages before it count; this one is read again.
-        if (index > 0) await this.ledger.save(progress, merged.records(), merged.deletes())
+        if (index > 0) await this.ledger.save(progress, merged.records, merged.deletes)
         throw error
       }
-      merged.add(page)
+      if (all === merged) merged.add(page)
       this.count(page, resource)
       progress = advance(progress, page, { resource, window, provider: this.definition.name })
     }
-    await this.ledger.save(progress, merged.records(), merged.deletes())
+    await this.ledger.save(progress, all.records, all.deletes)
   }
 
   /** Nothing of a set is written before its last page was read; then in portions, with the checkpoint in the last. */
@@ -232,8 +239,7 @@ export class JobRun {
     set.unreadable += page.unreadable
     if (!page.endsSet) return
     const before = this.ledger.progressOf(resource)
-    const records = set.records()
-    const deletes = set.deletes()
+    const { records, deletes } = set
     const whole = { ...page, pages: set.pages, counted: records.length, unreadable: set.unreadable }
     const progress = advance(before, whole, { resource, window, provider: this.definition.name })
     let start = 0

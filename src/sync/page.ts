@@ -7,7 +7,7 @@ import { parseTimestamp, toISO } from './window.js'
 /** One answer, read by the definition: what to write, and what the runner goes on by. */
 export interface Page {
   records: StoredRecord[]
-  /** Ids that the answer says are gone. */
+  /** Ids that the answer says are gone; none of them is among the records. */
   deletes: string[]
   /** The item list as it came, for the pagination. */
   items: readonly unknown[]
@@ -71,14 +71,16 @@ export function readPage(resource: Resource, body: unknown, parent: Parent | und
   if (found === 0 && page.unreadable > 0)
     throw badResponse(resource, `none of ${page.unreadable} items has an id at ${JSON.stringify(resource.id)}`)
 
-  page.records = [...records.values()]
   if (resource.deletes) {
     const { items: path, id } = resource.deletes
     for (const item of listAt(body, path)) {
       const value = asText(pick(item, id))
-      if (value !== undefined) page.deletes.push(value)
+      if (value === undefined) continue
+      page.deletes.push(value)
+      records.delete(value)
     }
   }
+  page.records = [...records.values()]
   page.beyondEdge = resource.order === 'desc' && resource.filter === 'client' && last !== undefined && last < edge
   if (items.length > 0) {
     const name = (item: unknown) => idOf(resource.id, item, parent?.data) ?? ''
@@ -111,8 +113,10 @@ function listAt(body: unknown, path: Path): readonly unknown[] {
 
 function timeOf({ timestamp }: Resource, item: unknown): number | undefined {
   if (!timestamp) return undefined
-  for (const path of listOf(timestamp.path)) {
-    const time = parseTimestamp(pick(item, path), timestamp.format)
+  const { path, format } = timestamp
+  if (typeof path === 'string') return parseTimestamp(pick(item, path), format)
+  for (const one of path) {
+    const time = parseTimestamp(pick(item, one), format)
     if (time !== undefined) return time
   }
   return undefined

@@ -140,8 +140,17 @@ function withParam(
   param: string,
   value: string | number,
 ): RequestTemplate {
-  if (at === 'query') return { ...request, query: { ...request.query, [param]: String(value) } }
+  if (at === 'query') return { ...request, query: withKey(request.query, param, String(value)) }
   return { ...request, json: withPath(request.json, param.split('.'), value) }
+}
+
+/** `{ ...object, [key]: value }`, which on Node 20 makes a hidden class for every copy: garbage that only a full collection frees. */
+function withKey<T>(
+  object: Readonly<Record<string, T>> | undefined,
+  key: string,
+  value: NoInfer<T>,
+): Record<string, T> {
+  return Object.assign({}, object, { [key]: value })
 }
 
 function withPath(json: JsonTemplate | undefined, path: readonly string[], value: string | number): JsonTemplate {
@@ -149,7 +158,7 @@ function withPath(json: JsonTemplate | undefined, path: readonly string[], value
   if (name === undefined) return value
   const before =
     typeof json === 'object' && json !== null && !Array.isArray(json) ? (json as Record<string, JsonTemplate>) : {}
-  return { ...before, [name]: withPath(before[name], rest, value) }
+  return withKey(before, name, withPath(before[name], rest, value))
 }
 
 function absolute(next: string, base: string): string {

@@ -19,11 +19,11 @@ export class PendingSet {
     }
   }
 
-  records(): StoredRecord[] {
+  get records(): StoredRecord[] {
     return [...this.byId.values()]
   }
 
-  deletes(): string[] {
+  get deletes(): string[] {
     return [...this.gone]
   }
 

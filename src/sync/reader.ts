@@ -103,58 +103,31 @@ const CUT_MS: Readonly<Record<string, number>> = {
   date_time_minutes: 60_000,
 }
 
-/** Reads a resource page by page, in order. Asking for the next page before the last one is written is safe: it only reads ahead. */
-export async function* readResource(options: ReaderOptions): AsyncGenerator<ReadPage> {
-  const { resource, from, source } = options
-  if (from?.ended) return
-  if (resource.parent === undefined) {
-    for await (const page of readQueries(options, undefined, from?.query)) {
-      const { query, ...rest } = page
-      yield { position: query ? { query } : { ended: true }, ...rest }
-    }
-    return
-  }
+/** Resolves to what comes next, or to `undefined` at the end. One call at a time. */
+type Next<T> = () => Promise<T | undefined>
 
-  // A resource that is its own parent finds its next parents in what it writes, so nothing is read ahead.
-  const ahead = resource.parent === resource.name ? 1 : options.concurrency
-  const parents = parentsOf(source, resource, from?.parents)
-  const started: { parent: Parent; before: Position; position: ParentPosition; pages: Pages; first: FirstPage }[] = []
-  let before = from?.parents
-  let more = true
-  for (;;) {
-    while (more && started.length < ahead) {
-      const next = await parents.next()
-      if (next.done) {
-        more = false
-        break
-      }
-      const { parent, position } = next.value
-      const query = parent.id === from?.parent ? from.query : undefined
-      const pages = readQueries(options, parent, query)
-      const first = pages.next()
-      // Looked at in its turn; until then a failure is not unhandled.
-      first.catch(() => {})
-      started.push({ parent, before: { parents: before ?? {} }, position, pages, first })
-      before = position
-    }
-    const head = started.shift()
-    if (!head) return
-    try {
-      for (let page = await head.first; !page.done; page = await head.pages.next()) {
-        const { query, ...rest } = page.value
-        const position = query ? { ...head.before, parent: head.parent.id, query } : { parents: head.position }
-        yield { position, ...rest }
-      }
-    } catch (error) {
-      if (!options.skipsParent(error)) throw error
-      yield { ...NOTHING, position: { parents: head.position }, skippedParent: error }
-    }
+/**
+ * Reads a resource page by page, in order. Asking for the next page before the last one is written is safe: it only reads ahead.
+ *
+ * A function to call again instead of an async generator: a generator that waits keeps alive what it yielded last, each of several in
+ * a row for itself, and a provider may let a job wait for minutes.
+ */
+export function readResource(options: ReaderOptions): Next<ReadPage> {
+  const { resource, from } = options
+  if (from?.ended) return async () => undefined
+  if (resource.parent !== undefined) return readChildren(options)
+  const nextPage = readQueries(options, undefined, from?.query)
+  return async () => {
+    const page = await nextPage()
+    return page && placed(page, page.query ? { query: page.query } : { ended: true })
   }
 }
 
 type QueriedPage = Omit<ReadPage, 'position'> & { query: QueryState | undefined }
-type Pages = AsyncGenerator<QueriedPage>
-type FirstPage = Promise<IteratorResult<QueriedPage>>
+
+function placed({ query: _, ...page }: QueriedPage, position: Position): ReadPage {
+  return { position, ...page }
+}
 
 const NOTHING: Omit<ReadPage, 'position'> = {
   records: [],
@@ -167,89 +140,155 @@ const NOTHING: Omit<ReadPage, 'position'> = {
   restarted: true,
 }
 
+/** A parent whose children are being read: its first page is asked for while those before it are read. */
+interface StartedParent {
+  id: string
+  before: Position
+  position: ParentPosition
+  first: Promise<QueriedPage | undefined> | undefined
+  nextPage: Next<QueriedPage>
+}
+
+function readChildren(options: ReaderOptions): Next<ReadPage> {
+  const { resource, from, source } = options
+  // A resource that is its own parent finds its next parents in what it writes, so nothing is read ahead.
+  const ahead = resource.parent === resource.name ? 1 : options.concurrency
+  const parents = parentsOf(source, resource, from?.parents)
+  const started: StartedParent[] = []
+  let before = from?.parents
+  let more = true
+  let head: StartedParent | undefined
+
+  async function start(): Promise<void> {
+    while (more && started.length < ahead) {
+      const next = await parents.next()
+      if (next.done) {
+        more = false
+        return
+      }
+      const { parent, position } = next.value
+      const nextPage = readQueries(options, parent, parent.id === from?.parent ? from.query : undefined)
+      const first = nextPage()
+      // Looked at in its turn; until then a failure is not unhandled.
+      first.catch(() => {})
+      started.push({ id: parent.id, before: { parents: before ?? {} }, position, first, nextPage })
+      before = position
+    }
+  }
+
+  async function pageOf(parent: StartedParent): Promise<ReadPage | undefined> {
+    try {
+      const coming = parent.first ?? parent.nextPage()
+      parent.first = undefined
+      const page = await coming
+      const query = page?.query
+      return page && placed(page, query ? { ...parent.before, parent: parent.id, query } : { parents: parent.position })
+    } catch (error) {
+      if (!options.skipsParent(error)) throw error
+      head = undefined
+      return { ...NOTHING, position: { parents: parent.position }, skippedParent: error }
+    }
+  }
+
+  return async () => {
+    for (;;) {
+      if (!head) {
+        await start()
+        head = started.shift()
+        if (!head) return undefined
+      }
+      const page = await pageOf(head)
+      if (page) return page
+      head = undefined
+    }
+  }
+}
+
 /** All pages of one parent, or of a resource without parents: slice by slice, each to its end. */
-async function* readQueries(
+function readQueries(
   options: ReaderOptions,
   parent: Parent | undefined,
   from: QueryState | undefined,
-): AsyncGenerator<QueriedPage> {
+): Next<QueriedPage> {
   const { resource, window } = options
   const overlap = (resource.overlapSeconds ?? 0) * SECOND
   const cutMs = cutOf(resource)
   const slices = sliceWindow(window, resource.sliceDays, cutMs === DAY_MS)
-  let query: QueryState = from ?? { slice: 0, items: 0, counted: 0, restarts: 0 }
-  /** Records of the page before that a restarted query reads, and would count, again. */
-  let takeBack = 0
-  let restarted = false
+  /** Where it goes on; `undefined` at the end. */
+  let upcoming: QueryState | undefined = from ?? { slice: 0, items: 0, counted: 0, restarts: 0 }
 
-  for (;;) {
-    const slice = slices[query.slice] ?? (slices.at(-1) as Window)
-    const since = query.since ?? slice.from - overlap
-    const { request, extra } = pageRequest(resource.pagination, resource.request, query.state)
-    const scope: RequestScope = { since: new Date(since), now: new Date(slice.to) }
-    if (parent) scope.parent = parent.data
-    if (extra) scope.extra = extra
-    let reply: Reply
-    try {
-      reply = await options.call(request, scope)
-    } catch (error) {
-      if (!isCursorExpired(error) || query.state === undefined || query.restarts >= MAX_RESTARTS) throw error
-      const again = restart(resource, query, since, cutMs)
-      takeBack += again.since === query.since ? query.counted : recount(query, cutMs)
-      restarted = true
-      query = again
-      continue
-    }
+  return async () => {
+    if (!upcoming) return undefined
+    let query = upcoming
+    /** Records of the page before that a restarted query reads, and would count, again. */
+    let takeBack = 0
+    let restarted = false
+    for (;;) {
+      const slice = slices[query.slice] ?? (slices.at(-1) as Window)
+      const since = query.since ?? slice.from - overlap
+      const { request, extra } = pageRequest(resource.pagination, resource.request, query.state)
+      const scope: RequestScope = { since: new Date(since), now: new Date(slice.to) }
+      if (parent) scope.parent = parent.data
+      if (extra) scope.extra = extra
+      let reply: Reply
+      try {
+        reply = await options.call(request, scope)
+      } catch (error) {
+        if (!isCursorExpired(error) || query.state === undefined || query.restarts >= MAX_RESTARTS) throw error
+        const again = restart(resource, query, since, cutMs)
+        takeBack += again.since === query.since ? query.counted : recount(query, cutMs)
+        restarted = true
+        query = again
+        continue
+      }
 
-    const page = readPage(resource, reply.body, parent, window.from - overlap)
-    const answer = {
-      body: reply.body,
-      headers: reply.headers,
-      url: reply.url,
-      items: page.items,
-      state: query.state,
-      window: { from: new Date(since), to: scope.now },
-    }
-    const state = page.beyondEdge ? undefined : nextState(resource.pagination, answer)
-    const trail = state === undefined ? undefined : follow(query.trail, state, page.key)
-    if (state !== undefined && !trail)
-      throw new IntegrationError('PROVIDER_BAD_RESPONSE', `The pages of ${resource.name} go in a circle.`)
+      const page = readPage(resource, reply.body, parent, window.from - overlap)
+      const answer = {
+        body: reply.body,
+        headers: reply.headers,
+        url: reply.url,
+        items: page.items,
+        state: query.state,
+        window: { from: new Date(since), to: scope.now },
+      }
+      const state = page.beyondEdge ? undefined : nextState(resource.pagination, answer)
+      const trail = state === undefined ? undefined : follow(query.trail, state, page.key)
+      if (state !== undefined && !trail)
+        throw new IntegrationError('PROVIDER_BAD_RESPONSE', `The pages of ${resource.name} go in a circle.`)
 
-    let counted = page.records.length - takeBack
-    const seen: QueryState = {
-      ...query,
-      items: query.items + page.items.length,
-      newest: page.newest === undefined ? query.newest : Math.max(page.newest, query.newest ?? page.newest),
-      tail: resource.order === 'asc' ? tally(query.tail, page, cutMs) : undefined,
-    }
-    let next: QueryState | undefined
-    let note: string | undefined
-    if (isCapped(resource, seen.items, reply.body)) {
-      const again = beyondCap(seen, since, cutMs)
-      note = again.note
-      next = again.query
-      if (next && note === undefined) counted -= recount(seen, cutMs)
-    } else if (state !== undefined)
-      next = { ...seen, counted: query.counted + counted + takeBack, state, ...(trail && { trail }) }
-    if (!next && query.slice + 1 < slices.length) next = { slice: query.slice + 1, items: 0, counted: 0, restarts: 0 }
+      let counted = page.records.length - takeBack
+      const seen: QueryState = {
+        ...query,
+        items: query.items + page.items.length,
+        newest: page.newest === undefined ? query.newest : Math.max(page.newest, query.newest ?? page.newest),
+        tail: resource.order === 'asc' ? tally(query.tail, page, cutMs) : undefined,
+      }
+      let next: QueryState | undefined
+      let note: string | undefined
+      if (isCapped(resource, seen.items, reply.body)) {
+        const again = beyondCap(seen, since, cutMs)
+        note = again.note
+        next = again.query
+        if (next && note === undefined) counted -= recount(seen, cutMs)
+      } else if (state !== undefined)
+        next = { ...seen, counted: query.counted + counted + takeBack, state, ...(trail && { trail }) }
+      if (!next && query.slice + 1 < slices.length) next = { slice: query.slice + 1, items: 0, counted: 0, restarts: 0 }
 
-    yield {
-      records: page.records,
-      deletes: page.deletes,
-      pages: 1,
-      counted,
-      unreadable: page.unreadable,
-      ...(page.newest !== undefined && { newest: page.newest }),
-      ...(page.oldest !== undefined && { oldest: page.oldest }),
-      query: next,
-      endsSet: next === undefined,
-      restarted,
-      ...(note !== undefined && { note }),
+      upcoming = next
+      return {
+        records: page.records,
+        deletes: page.deletes,
+        pages: 1,
+        counted,
+        unreadable: page.unreadable,
+        ...(page.newest !== undefined && { newest: page.newest }),
+        ...(page.oldest !== undefined && { oldest: page.oldest }),
+        query: next,
+        endsSet: next === undefined,
+        restarted,
+        ...(note !== undefined && { note }),
+      }
     }
-    if (!next) return
-    query = next
-    takeBack = 0
-    restarted = false
   }
 }
 

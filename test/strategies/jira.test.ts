@@ -98,7 +98,7 @@ describe("Jira's issues", () => {
       new IntegrationError('PROVIDER_REFUSED', 'No.', { fault: 'cursor_expired' }),
       { issues: [] },
     ]
-    const pages = readResource({
+    const nextPage = readResource({
       resource: issues,
       window,
       from: undefined,
@@ -112,7 +112,7 @@ describe("Jira's issues", () => {
       concurrency: 1,
       skipsParent: () => false,
     })
-    for await (const _ of pages);
+    while (await nextPage());
     expect(asked).toEqual(Array(3).fill('2026-08-19T00:00:00.000Z'))
   })
 })

@@ -1,6 +1,7 @@
+import { EventEmitter, once } from 'node:events'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import {
   acme,
   addJob,
@@ -69,6 +70,41 @@ it('needs no more memory for a large account than for a small one', async () => 
     expect(values.length).toBeGreaterThan(8)
     expect(Math.max(...values.slice(-3)) - Math.min(...values.slice(0, 3))).toBeLessThan(10)
   }
+  await provider.close()
+  await store.close()
+})
+
+it.each(['things', 'children'])('holds no page of %s while it waits for the next', async (name) => {
+  const gate = new EventEmitter()
+  const provider = await startProvider(async ({ path, query }) => {
+    if (path === '/parents') return { body: { items: [{ id: 'p', at: FROM / 1000 }], next: null } }
+    const page = Number(query.get('cursor') ?? 0)
+    if (page === 3) await once(gate, 'open')
+    const items = Array.from({ length: 3 }, (_, index) => ({ id: `r${page * 3 + index}`, at: FROM / 1000 + page }))
+    return { body: { items, next: page < 3 ? String(page + 1) : null } }
+  })
+  const children = things({ name: 'children', parent: 'parents', request: { method: 'GET', url: `${ORIGIN}/child` } })
+  const parents = things({ name: 'parents', request: { method: 'GET', url: `${ORIGIN}/parents` } })
+  const definition = acme(name === 'things' ? [things()] : [parents, children])
+  const store = await openStore()
+  const { id } = await addJob(store, await connect(store), definition)
+  const read: WeakRef<object>[] = []
+  const runner = makeRunner(store, provider, definition, {
+    onRecords(batch, { resource }) {
+      if (resource === name) for (const { data } of batch) read.push(new WeakRef(data as object))
+    },
+  })
+  const job = runToEnd(store, runner, id)
+  await vi.waitFor(async () => {
+    expect(provider.requests.at(-1)?.query.get('cursor')).toBe('3')
+    const known = await store.getBackfill(null, id)
+    expect(known && receiptOf(known, name).pages).toBe(3)
+  })
+  expect(read).toHaveLength(9)
+  collect()
+  expect(read.filter((record) => record.deref() !== undefined)).toEqual([])
+  gate.emit('open')
+  expect(receiptOf(await job, name).records).toBe(12)
   await provider.close()
   await store.close()
 })

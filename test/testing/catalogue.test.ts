@@ -109,7 +109,7 @@ async function backfill(definition: ProviderDefinition, grant: Grant) {
         getRecord: async (_connection: string, name: string, id: string) => stored.get(name)?.get(id),
       },
     }
-    const pages = readResource({
+    const nextPage = readResource({
       resource,
       window,
       from: undefined,
@@ -126,7 +126,7 @@ async function backfill(definition: ProviderDefinition, grant: Grant) {
           resource,
         }),
     })
-    for await (const page of pages) {
+    for (let page = await nextPage(); page; page = await nextPage()) {
       for (const record of page.records) records.set(record.id, record)
       for (const id of page.deletes) records.delete(id)
     }

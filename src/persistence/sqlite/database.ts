@@ -171,6 +171,8 @@ export class SqliteDatabase {
     if (this.flushing && delayMs === 0) return
     this.flushing = true
     if (delayMs > 0) setTimeout(() => this.flush(), delayMs)
+    // What writes share is the sync of the disk, and this one needs none.
+    else if (this.queue.length === 1 && !this.queue[0]?.durable) this.flush()
     else this.gather(performance.now() + GATHER_MAX_MS)
   }
 
