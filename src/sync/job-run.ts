@@ -211,23 +211,22 @@ export class JobRun {
   }
 
   private async writePages(pages: readonly ReadPage[], resource: Resource, window: Window): Promise<void> {
-    const merged = new PendingSet()
-    const [first, ...further] = pages as [ReadPage, ...ReadPage[]]
-    const all = further.length === 0 ? first : merged
+    const merged = pages.length > 1 ? new PendingSet() : undefined
     let progress = this.ledger.progressOf(resource)
     for (const [index, page] of pages.entries()) {
       try {
         await this.tell(resource, page.records, page.deletes)
       } catch (error) {
         // The pages before it count; this one is read again.
-        if (index > 0) await this.ledger.save(progress, merged.records, merged.deletes)
+        if (merged && index > 0) await this.ledger.save(progress, merged.records, merged.deletes)
         throw error
       }
-      if (all === merged) merged.add(page)
+      merged?.add(page)
       this.count(page, resource)
       progress = advance(progress, page, { resource, window, provider: this.definition.name })
     }
-    await this.ledger.save(progress, all.records, all.deletes)
+    const { records, deletes } = merged ?? (pages[0] as ReadPage)
+    await this.ledger.save(progress, records, deletes)
   }
 
   /** Nothing of a set is written before its last page was read; then in portions, with the checkpoint in the last. */
