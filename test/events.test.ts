@@ -313,7 +313,7 @@ describe.each([
     await seen.reaches(1)
   })
 
-  it('is called again although the disk confirms the first failure only after the next attempt was claimed', async () => {
+  it('is called again although the store confirms the first failure only after the next attempt was claimed', async () => {
     const claimed = collector<number>()
     const slow = new Proxy(store, {
       get(target, name: keyof Store) {

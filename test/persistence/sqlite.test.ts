@@ -62,7 +62,7 @@ describe('the sqlite store', () => {
       },
     }).enable()
     const insert = () => database.run('INSERT INTO listener_groups VALUES (?, 0)', String(steps.length + Math.random()))
-    await database.write(insert, false)
+    await database.write(insert, { durable: false })
     steps.push('quick')
     await database.write(insert)
     steps.push('durable')

@@ -104,14 +104,17 @@ export function backfillMethods(db: SqliteDatabase): Methods {
 
     // Records and checkpoint are one transaction, so a power cut loses both or neither: the page is then read again.
     savePage(page) {
-      return db.write(() => {
-        const state = find(page.backfillId)
-        const next = state && pageSaved(state, page)
-        if (!next) return false
-        writeRecords(db, page)
-        put(db, next)
-        return true
-      }, false)
+      return db.write(
+        () => {
+          const state = find(page.backfillId)
+          const next = state && pageSaved(state, page)
+          if (!next) return false
+          writeRecords(db, page)
+          put(db, next)
+          return true
+        },
+        { durable: false, atOnce: true },
+      )
     },
 
     finishBackfill(input) {

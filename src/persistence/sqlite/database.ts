@@ -158,21 +158,21 @@ export class SqliteDatabase {
   /**
    * @param work - Synchronous; may throw, which undoes this write alone and rejects with what was thrown.
    * @param durable - Whether it survives a power cut. Without it, it survives the end of the process.
+   * @param atOnce - Large enough for a commit of its own: waiting for others, it would only keep in memory what it writes.
    */
-  write<T>(work: () => T, durable = true): Promise<T> {
+  write<T>(work: () => T, { durable = true, atOnce = false } = {}): Promise<T> {
     if (!this.handle || this.closing) return Promise.reject(unavailable('sqlite: the store is not open'))
     return new Promise<T>((resolve, reject) => {
       this.queue.push({ work, durable, since: Date.now(), resolve: resolve as (value: unknown) => void, reject })
-      this.wake()
+      this.wake(0, atOnce)
     })
   }
 
-  private wake(delayMs = 0): void {
+  private wake(delayMs = 0, atOnce = false): void {
     if (this.flushing && delayMs === 0) return
     this.flushing = true
-    if (delayMs > 0) setTimeout(() => this.flush(), delayMs)
-    // What writes share is the sync of the disk, and this one needs none.
-    else if (this.queue.length === 1 && !this.queue[0]?.durable) this.flush()
+    if (atOnce) this.flush()
+    else if (delayMs > 0) setTimeout(() => this.flush(), delayMs)
     else this.gather(performance.now() + GATHER_MAX_MS)
   }
 

@@ -80,7 +80,7 @@ export function deliveryMethods(db: SqliteDatabase): Methods {
             .slice(0, limit),
         )
         if (rows.length === 0) return []
-        const claimed = await db.write(() => rows.filter((row) => claim(row, owner, now + leaseMs)), false)
+        const claimed = await db.write(() => rows.filter((row) => claim(row, owner, now + leaseMs)), { durable: false })
         // Another process was faster with all of them: there may be others.
         if (claimed.length > 0) return claimed.map((row) => toDelivery(row, Number(row.attempts) + 1))
       }
@@ -89,7 +89,7 @@ export function deliveryMethods(db: SqliteDatabase): Methods {
     async ackDelivery({ eventId, group }, owner) {
       const key = toKeyText(group)
       const remove = 'DELETE FROM deliveries WHERE event_id = ? AND listener_group = ? AND owner = ?'
-      await db.write(() => db.run(remove, eventId, key, owner), false)
+      await db.write(() => db.run(remove, eventId, key, owner), { durable: false })
     },
 
     async failDelivery({ eventId, group, attempts }, owner, dueAt, reason, now) {
@@ -106,7 +106,7 @@ export function deliveryMethods(db: SqliteDatabase): Methods {
             owner,
             attempts,
           ),
-        dueAt === null,
+        { durable: dueAt === null },
       )
     },
 

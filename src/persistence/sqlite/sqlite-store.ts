@@ -37,10 +37,13 @@ export function createSqliteStore({ path, lockTimeoutMs = 5_000 }: SqliteStoreOp
     ...backfillMethods(db),
     ...recordMethods(db),
     async prune(now) {
-      await db.write(() => {
-        db.run('DELETE FROM transactions WHERE expires_at < ?', now - TRANSACTION_KEPT_MS)
-        db.run('DELETE FROM listener_groups WHERE seen_at < ?', now - GROUP_LIFE_MS)
-      }, false)
+      await db.write(
+        () => {
+          db.run('DELETE FROM transactions WHERE expires_at < ?', now - TRANSACTION_KEPT_MS)
+          db.run('DELETE FROM listener_groups WHERE seen_at < ?', now - GROUP_LIFE_MS)
+        },
+        { durable: false },
+      )
       await removeUnwanted(db)
     },
   }

@@ -5,7 +5,7 @@ import type { SqliteDatabase } from './database.js'
 type Methods = Pick<Store, 'createTransaction' | 'claimTransaction' | 'getTransaction'>
 
 /** Not durable against a power cut: an attempt that is lost is started again, and a code that was used stays used at the provider. */
-const DURABLE = false
+const DURABILITY = { durable: false }
 
 export function transactionMethods(db: SqliteDatabase): Methods {
   return {
@@ -26,7 +26,7 @@ export function transactionMethods(db: SqliteDatabase): Methods {
           maxOpen,
         )
         return inserted === 1
-      }, DURABLE)
+      }, DURABILITY)
     },
 
     claimTransaction(stateHash, now) {
@@ -40,7 +40,7 @@ export function transactionMethods(db: SqliteDatabase): Methods {
         if (claimed === 1) return 'claimed'
         const row = db.get('SELECT claimed_at FROM transactions WHERE state_hash = ?', key)
         return row ? (row.claimed_at === null ? 'expired' : 'used') : 'unknown'
-      }, DURABLE)
+      }, DURABILITY)
     },
 
     getTransaction(stateHash) {
