@@ -138,7 +138,7 @@ export class JobRun {
     const stop = new AbortController()
     const signal = AbortSignal.any([this.signal, stop.signal])
     // Where it stays, the listeners of the requests come and go without leaving what only a full collection frees.
-    signal.addEventListener('abort', () => {})
+    signal.addEventListener('abort', () => {}, { once: true })
     const set = resource.commit === 'set' ? new PendingSet() : undefined
     const next = readResource({
       resource,

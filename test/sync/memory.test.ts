@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { expect, it, vi } from 'vitest'
+import { expect, it, onTestFinished, vi } from 'vitest'
 import {
   acme,
   addJob,
@@ -107,4 +107,31 @@ it.each(['things', 'children'])('holds no page of %s while it waits for the next
   expect(receiptOf(await job, name).records).toBe(12)
   await provider.close()
   await store.close()
+})
+
+it('leaves no signal behind', async () => {
+  const signals: WeakRef<AbortSignal>[] = []
+  const { any } = AbortSignal
+  AbortSignal.any = (sources) => {
+    const signal = any.call(AbortSignal, sources)
+    signals.push(new WeakRef(signal))
+    return signal
+  }
+  onTestFinished(() => {
+    AbortSignal.any = any
+  })
+  const provider = await startProvider(() => ({ body: { items: [{ id: 'r', at: FROM / 1000 }], next: null } }))
+  const resources = Array.from({ length: 20 }, (_, index) => things({ name: `things${index}` }))
+  const definition = acme(resources)
+  const store = await openStore()
+  const { id } = await addJob(store, await connect(store), definition)
+  const runner = makeRunner(store, provider, definition)
+  await runToEnd(store, runner, id)
+  await provider.close()
+  await store.close()
+  await new Promise(setImmediate)
+  collect()
+  expect(signals.length).toBeGreaterThan(resources.length)
+  // The last of them may still be in a register of a function that has ended.
+  expect(signals.filter((signal) => signal.deref() !== undefined).length).toBeLessThan(5)
 })
