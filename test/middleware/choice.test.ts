@@ -1,6 +1,6 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { defineProvider } from '../../src/strategies/index.js'
 import { ben, type Host, startHost } from '../support/host-app.js'
 
@@ -59,10 +59,10 @@ const atlas = defineProvider({
 })
 
 let host: Host
-beforeAll(async () => {
+beforeEach(async () => {
   host = await startHost({}, undefined, [atlas])
 })
-afterAll(() => host.close())
+afterEach(() => host.close())
 
 const connections = async () => (await host.integrations.admin.connections.list({ limit: 50 })).items
 const field = (page: string, name: string) => new RegExp(`name="${name}" value="([^"]*)"`).exec(page)?.[1] ?? ''
@@ -116,11 +116,14 @@ describe('a grant that reaches several accounts', () => {
   })
 
   it('needs no question when it repairs a connection', async () => {
-    const known = (await connections()).find(({ account }) => account.id === 'site-south')
     const browser = host.browser()
-    const start = await browser.start('atlas', { reconnect: known?.id ?? '' })
+    const { state } = (await browser.connect('atlas')).body
+    const chosen = { state, choice: 'site-south' }
+    const known = (await browser.post('/integrations/atlas/choose', chosen, { accept: 'application/json' })).body
+    expect(known.connection.account.id).toBe('site-south')
+    const start = await browser.start('atlas', { reconnect: known.connection.id })
     const done = await browser.get(await browser.consent(start), { accept: 'application/json' })
-    expect(done.body.connection).toMatchObject({ id: known?.id, account: { id: 'site-south' } })
+    expect(done.body.connection).toMatchObject({ id: known.connection.id, account: { id: 'site-south' } })
   })
 })
 

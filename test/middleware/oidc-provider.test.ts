@@ -2,7 +2,7 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
 import supertest from 'supertest'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type AtomIntegrations, atomIntegrations } from '../../src/atom-integrations.js'
 import { defineProvider } from '../../src/strategies/define-provider.js'
 
@@ -80,7 +80,8 @@ let integrations: AtomIntegrations
 let app: express.Express
 const log: string[] = []
 
-beforeAll(async () => {
+beforeEach(async () => {
+  log.length = 0
   // Both sides read this clock, so that an hour is over at once.
   vi.useFakeTimers({ toFake: ['Date'], shouldAdvanceTime: true })
   op = await startProvider()
@@ -102,7 +103,7 @@ beforeAll(async () => {
   app = express()
   app.use(integrations)
 })
-afterAll(async () => {
+afterEach(async () => {
   await integrations?.close()
   await api?.close()
   await op?.close()
@@ -110,8 +111,6 @@ afterAll(async () => {
 })
 
 describe('a provider of the host, at an authorization server of other authors', () => {
-  let id: string
-
   it('is connected by redirect with PKCE, and the event and the backfill follow', async () => {
     const connected = new Promise<unknown>((resolve) =>
       integrations.once('connected', ({ connection }) => resolve(connection), { group: 'connected' }),
@@ -127,7 +126,7 @@ describe('a provider of the host, at an authorization server of other authors', 
     expect(items).toMatchObject([
       { provider: 'acme', status: 'active', account: { id: 'ada@acme' }, scopes: ['openid', 'offline_access'] },
     ])
-    id = items[0]?.id as string
+    const id = items[0]?.id as string
     expect(await connected).toEqual(items[0])
 
     const backfill = await integrations.forTenant('org_acme').backfills.get((await completed) as string)
@@ -184,6 +183,7 @@ describe('a provider of the host, at an authorization server of other authors', 
   })
 
   it('gets new access tokens, and each refresh rotates: the one before is of no use any more', async () => {
+    const id = await connected()
     const tenant = integrations.forTenant('org_acme')
     const first = await tenant.accessToken(id)
     expect(await op.isAlive(first)).toBe(true)
@@ -217,6 +217,7 @@ describe('a provider of the host, at an authorization server of other authors', 
   })
 
   it('is reconnected as the same connection, with a grant that works', async () => {
+    const id = await connected()
     const reconnected = new Promise<string>((resolve) =>
       integrations.once('reconnected', ({ connection }) => resolve(connection.id), { group: 'reconnected' }),
     )
@@ -228,6 +229,7 @@ describe('a provider of the host, at an authorization server of other authors', 
   })
 
   it('is revoked there by a disconnect', async () => {
+    const id = await connected()
     const tenant = integrations.forTenant('org_acme')
     const token = await tenant.accessToken(id)
     const disconnected = new Promise<string>((resolve) =>
@@ -241,11 +243,24 @@ describe('a provider of the host, at an authorization server of other authors', 
     await expect(tenant.accessToken(id)).rejects.toMatchObject({ code: 'CONNECTION_DISCONNECTED' })
   })
 
-  it('left no secret in the log', () => {
+  it('leaves no secret in the log', async () => {
+    const id = await connected()
+    const tenant = integrations.forTenant('org_acme')
+    await op.forget(await tenant.accessToken(id))
+    await tenant.fetch(id, '/notes?limit=2')
+    await tenant.connections.disconnect(id)
+    expect(op.grants).toEqual(['authorization_code', 'refresh_token'])
     expect(op.secrets()).toHaveLength(2 * op.grants.length)
     for (const secret of [...op.secrets(), 'client-secret']) expect(log.join('\n')).not.toContain(secret)
   })
 })
+
+/** Connects, and resolves to the connection's id. */
+async function connected(): Promise<string> {
+  await connect(supertest.agent(app))
+  const { items } = await integrations.forTenant('org_acme').connections.list()
+  return items[0]?.id as string
+}
 
 async function startAt(browser: ReturnType<typeof supertest.agent>, returnTo?: string): Promise<URL> {
   const query = returnTo === undefined ? '' : `?${new URLSearchParams({ returnTo })}`

@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Browser, type Host, startHost } from '../support/host-app.js'
 
 /** Plaid's side of one bank, whose sign-in can end. */
@@ -32,7 +32,8 @@ function answer(path: string): [status: number, body: unknown] {
 
 let plaid: Server
 let host: Host
-beforeAll(async () => {
+beforeEach(async () => {
+  Object.assign(bank, { signedIn: true, item: 'item-1', removable: true, asked: [] })
   plaid = createServer(async (req, res) => {
     const chunks: Buffer[] = []
     for await (const chunk of req) chunks.push(chunk as Buffer)
@@ -46,7 +47,7 @@ beforeAll(async () => {
   host = await startHost({ origins: { 'https://sandbox.plaid.com': url } }, undefined, ['plaid'])
   browser = host.browser()
 })
-afterAll(async () => {
+afterEach(async () => {
   await host?.close()
   plaid?.closeAllConnections()
   await new Promise((resolve) => plaid.close(resolve))

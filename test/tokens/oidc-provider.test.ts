@@ -34,12 +34,13 @@ for (const kind of ['sqlite', 'mongo'] as const) {
     it('refreshes 1,000 times in a row', { timeout: 120_000 }, async () => {
       const { id } = await kit.connect({ credential: { refreshToken: await op.refreshToken() } })
       const seen = new Set<string>()
+      const before = op.refreshes()
       for (let i = 0; i < 1000; i++) {
         seen.add(await kit.tokens.accessToken('tenant-1', id))
         kit.clock.now += (LIFE_S + 1) * 1000
       }
       expect(seen.size).toBe(1000)
-      expect(op.refreshes()).toBe(1000)
+      expect(op.refreshes() - before).toBe(1000)
       expect(await kit.store.getConnection(null, id)).toMatchObject({ status: 'active' })
     })
 
