@@ -88,13 +88,13 @@ function titlesOf({ providers }: Kit, provider: string): ShownConnection['titles
 /** What was done a moment ago. */
 function noticeOf({ kit, query }: Visit, shown: readonly ShownConnection[]) {
   const nameOf = (id: string | undefined) => (id === undefined ? undefined : kit.providers.get(id)?.definition.name)
-  const isRead = (id: string | undefined) =>
+  const isArriving = (id: string | undefined) =>
     shown.some(({ connection, backfill }) => connection.provider === id && isLive(backfill))
   const connected = nameOf(query.connected)
-  if (connected !== undefined) return { text: `${connected} is connected.`, arriving: isRead(query.connected) }
+  if (connected !== undefined) return { text: `${connected} is connected.`, arriving: isArriving(query.connected) }
   const reading = nameOf(query.reading)
   if (reading !== undefined)
-    return { text: isRead(query.reading) ? `${reading} is being read.` : `${reading} was read a moment ago.` }
+    return { text: isArriving(query.reading) ? `${reading} is being read.` : `${reading} was read a moment ago.` }
   const ended = nameOf(query.disconnected)
   return ended === undefined ? undefined : { text: `${ended} is disconnected.` }
 }

@@ -314,6 +314,18 @@ describe('items', () => {
     }))
     expect(await ids()).toEqual(['b', 'c'])
   })
+
+  it('count as removed where one answer brings and removes them', async () => {
+    const told: unknown[] = []
+    const resource = things({ deletes: { items: 'removed', id: 'id' } })
+    const list = ['a', 'b'].map((id) => ({ id, at }))
+    const { ids, job } = await run([resource], () => ({ body: { items: list, removed: [{ id: 'a' }], next: null } }), {
+      runner: { onRecords: (batch, { deletedIds }) => void told.push([batch.map(({ id }) => id), deletedIds]) },
+    })
+    expect(await ids()).toEqual(['b'])
+    expect(told).toEqual([[['b'], ['a']]])
+    expect(receiptOf(job, 'things').records).toBe(1)
+  })
 })
 
 describe('a set', () => {
